@@ -1,0 +1,60 @@
+/* page.h - physical pages: who owns which, with reference counts.                           (lab 2)
+ * Contracts are above the functions in page.c. */
+#ifndef KERN_MEM_PAGE_H
+#define KERN_MEM_PAGE_H
+
+#include "kern/boot/cpu.h"
+#include "lib/kern/list.h"
+
+#define PAGE_SIZE 4096ul
+#define PAGE_SHIFT 12
+#define PAGE_DOWN(x) ((uint64_t)(x) & ~(PAGE_SIZE - 1))
+#define PAGE_UP(x) (((uint64_t)(x) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1))
+
+#define KERNBASE  0xffffffff80000000ul   /* kernel image: virtual = physical + KERNBASE */
+#define DIRECTMAP 0xffff888000000000ul   /* all RAM: virtual = physical + DIRECTMAP */
+#define KDYN_BASE 0xffffc90000000000ul   /* kernel stacks and device registers, mapped page by page */
+#define KDYN_END  0xffffe90000000000ul
+#define USER_END  0x00007ffffffff000ul   /* first address no user mapping reaches */
+
+#define P2V(pa) ((void *)((uint64_t)(pa) + DIRECTMAP))
+#define V2P(va) ((uint64_t)(va) - DIRECTMAP)     /* direct-map addresses only */
+
+/* One per physical page frame, in an array indexed by frame number. Whoever holds the page uses the union
+ * part as it likes: the page cache (lab 7) keeps its file page state there, the heap its slab state.
+ * key: a atomic; o the page's owner's lock */
+struct page {
+	uint32_t ref;              /* [a] references; 0: free or not RAM */
+	uint16_t flags;            /* [o] owner's */
+	uint8_t order;             /* [o] of a free or allocated block: 2^order pages */
+	uint8_t kind;              /* [o] enum page_kind, for debugging and leak reports */
+	struct list_node link;     /* [o] free list, or owner's list */
+	void *owner;               /* [o] page cache: its mapping; heap: its cache */
+	uint64_t index;            /* [o] page cache: page number in the file */
+	uint64_t priv[2];          /* [o] */
+};
+
+enum page_kind { PG_FREE, PG_RESERVED, PG_KERNEL, PG_TABLE, PG_STACK, PG_HEAP, PG_ANON, PG_FILE };
+
+struct page *page_alloc(enum page_kind kind);                      /* contents junk; ref 1; NULL: out of memory */
+struct page *page_alloc_zero(enum page_kind kind);
+struct page *page_alloc_order(int order, enum page_kind kind);     /* 2^order pages, aligned to their size */
+void page_ref(struct page *p);
+void page_unref(struct page *p);                                   /* frees at 0 (the whole block of its order) */
+uint32_t page_refs(const struct page *p);
+void page_zero(struct page *p);                                    /* rep stosq or better, see PERFORMANCE */
+void page_copy(struct page *dst, const struct page *src);
+
+uint64_t page_phys(const struct page *p);
+void *page_virt(const struct page *p);                             /* through the direct map */
+struct page *page_of_phys(uint64_t pa);                            /* NULL when not RAM */
+struct page *page_of_virt(const void *va);                         /* direct-map address */
+
+uint64_t page_count_free(void);
+uint64_t page_count_total(void);
+
+/* Memory pressure: reclaimers (page cache, lab 7) are called with no lock held when an allocation finds nothing;
+ * each tries to free `want` pages and returns how many it did. Only when the caller may sleep (no spinlock held). */
+void reclaim_register(uint64_t (*fn)(uint64_t want));
+
+#endif
