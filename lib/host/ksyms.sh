@@ -16,7 +16,8 @@ if [ "$1" = --check ]; then
 	exit 0
 fi
 
-awk "$functions"' {
+awk 'BEGIN { n = 0; off = 0 }
+'"$functions"' {
 	addr[n] = substr($1, 9)
 	name[n++] = $3
 }
