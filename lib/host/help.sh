@@ -1,0 +1,17 @@
+#!/bin/sh
+cat <<'TEXT'
+make                  build/kernel.elf and build/eclipse.img
+make setup            install what is needed (prefixes any goal: make setup qemu-nox)
+make doctor           what is missing on this machine, and how to mend it
+make qemu, qemu-nox   boot; -nox has the console on this terminal (leave: poweroff, or Ctrl-A X)
+make qemu-gdb, qemu-nox-gdb, then make gdb in another window
+make grade            grade the labs
+make test             everything: grader, host-side tests, layer checks
+make clean, make help
+
+LAB=N       labs 1..N only            BOOT=bios|uefi|direct   DISK=virtio|virtio-mmio|ata|usb
+CPUS= MEM=  processors, MiB           ACCEL=tcg|kvm|hvf       APPEND="kernel words"
+IMG=path    boot this image           ROOTFS=dir              laid over the root file system
+B=dir       build directory           QEMUEXTRA="..."         V=1: show commands    TOOLPREFIX=
+grade, test: TEST=glob JOBS=n JSON=file JUNIT=file HIDDEN=dir
+TEXT
