@@ -36,6 +36,7 @@ struct cpu {
 	struct spinlock *held[NHELD];
 
 	int in_irq;                /* [c] depth of interrupt handlers running */
+	bool nofault;              /* [c] lab 3: a page fault in a user copy fails at once */
 	bool need_resched;         /* [c] switch threads on the way back to user mode */
 	volatile bool online;      /* runs and takes IPIs */
 	struct thread *idle;       /* [I] lab 4: runs when nothing else can */

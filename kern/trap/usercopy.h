@@ -18,4 +18,11 @@ long copyinstr(char *dst, uint64_t usrc, size_t n);              /* length witho
 int user_zero(uint64_t udst, size_t n);                          /* 0 or -EFAULT */
 int fetch_user32(uint32_t *dst, uint64_t usrc);
 int store_user32(uint64_t udst, uint32_t v);
+
+/* Never sleep: a page fault inside fails at once instead of going to the fault handler (trap.c looks at this_cpu->nofault).
+ * For callers that hold a page lock or spinlock; on failure they let go, touch the memory (copyin of a byte) and try again.
+ * Returns bytes NOT copied. */
+size_t copyin_nofault(void *dst, uint64_t usrc, size_t n);
+size_t copyout_nofault(uint64_t udst, const void *src, size_t n);
+
 #endif

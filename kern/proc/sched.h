@@ -1,0 +1,27 @@
+/* sched.h - who runs next: one run queue per CPU.                                            (lab 4)
+ * Contracts are above the functions in sched.c. */
+#ifndef KERN_PROC_SCHED_H
+#define KERN_PROC_SCHED_H
+
+#include "kern/proc/thread.h"
+
+void schedule(void);                             /* give up the CPU; returns when chosen again. No spinlock held; asserts */
+void thread_yield(void);
+/* Sleep until thread_wake. Protocol (waitq.h does it for you): thread_prepare_sleep, check the condition, thread_sleep. */
+void thread_prepare_sleep(bool interruptible);
+void thread_sleep(void);                         /* returns at once if woken since thread_prepare_sleep */
+void thread_cancel_sleep(void);
+bool thread_wake(struct thread *t);              /* from any context; false: it was not sleeping */
+void thread_interrupt(struct thread *t);         /* set intr and end an interruptible sleep */
+int  thread_sleep_until(uint64_t deadline_ns, bool interruptible);   /* 0: time came; -EINTR-like -ERESTARTSYS when interrupted */
+
+void sched_init_cpu(void);                       /* run queue and idle thread of the calling CPU (boot CPU: by INITCALL) */
+_Noreturn void sched_start_cpu(void);            /* become this CPU's idle thread (lab 13's CPUs; the boot CPU from main) */
+void sched_set_kick(void (*fn)(int cpu));        /* lab 13: make another CPU look at its queue */
+uint64_t sched_idle_ns(int cpu);                 /* time this CPU was idle: /proc/stat */
+uint64_t sched_switches(void);
+int  sched_loadavg(uint64_t avg[3]);             /* runnable threads, 1/5/15 min, fixed point 16.16; returns running+ready now */
+/* Call fn for every thread, under the list's lock: fn must not sleep or lock above it. */
+void thread_each(void (*fn)(struct thread *t, void *arg), void *arg);
+
+#endif

@@ -1,0 +1,71 @@
+/* thread.h - threads: what runs. Kernel and user threads are one kind.                       (lab 4)
+ *
+ *            thread_create          schedule            schedule picks it
+ *   (none) ----------------> READY ----------> RUNNING -----------------> ...
+ *                              ^                  |  \  thread_exit
+ *                  thread_wake |   thread_sleep   |   `-------------> DEAD --(schedule on the next thread)--> freed
+ *                              `---- SLEEPING <---'
+ * Contracts are above the functions in thread.c and sched.c.
+ */
+#ifndef KERN_PROC_THREAD_H
+#define KERN_PROC_THREAD_H
+
+#include "kern/boot/spinlock.h"
+#include "kern/trap/fpu.h"
+#include "kern/trap/trap.h"
+#include "lib/kern/list.h"
+
+struct proc;
+struct mutex;
+
+enum thread_state { T_READY, T_RUNNING, T_SLEEPING, T_DEAD };
+
+#define NHELD_MUTEX 12
+
+/* key: I immutable; a atomic; r the lock of the run queue of t->cpu; t this thread only; p t->proc->lock */
+struct thread {
+	uint64_t rsp;              /* [r] saved kernel stack pointer while not running; switch.S knows the offset */
+	uint64_t kstack;           /* [I] top of the kernel stack; the user frame ends here */
+	enum thread_state state;   /* [r] */
+	int cpu;                   /* [r] CPU it runs on or ran on last */
+	bool on_cpu;               /* [a] its registers are still being used by a CPU; wakers wait for false */
+	bool intr;                 /* [a] an interruptible sleep must end: signal pending or killed */
+	bool killed;               /* [a] ends on its way back to user mode */
+	bool intr_sleep;           /* [r] sleeping, and thread_interrupt may end it */
+	struct list_node run_link; /* [r] */
+
+	int tid;                   /* [I] */
+	const char *name;          /* [I] kernel threads; user threads: proc's name */
+	struct proc *proc;         /* [I] NULL: kernel thread */
+	struct list_node proc_link;/* [p] in proc->threads */
+	struct fpu *fpu;           /* [I] NULL: kernel thread */
+	uint64_t fs_base;          /* [t] TLS; loaded at switch */
+	uint64_t gs_base;          /* [t] user GS */
+	uint64_t clear_child_tid;  /* [t] user address, lab 14 */
+	void (*fn)(void *);        /* [I] kernel threads */
+	void *arg;                 /* [I] */
+	uint64_t start_ns, run_ns; /* [r] CPU time used: run_ns plus now - start_ns while running */
+	uint64_t user_ns, sys_ns;  /* [t] split by the timer's samples */
+	uint64_t nswitch;          /* [r] */
+
+	int nmutex;                /* [t] mutexes held, in order of acquisition */
+	struct mutex *mutexes[NHELD_MUTEX];
+	const void *wait_for;      /* [t] what it sleeps on, for reports and gdb */
+	void *sig;                 /* [t] lab 11's per-thread state */
+	struct list_node all_link; /* in the list of all threads */
+};
+
+static inline struct thread *current(void) { return this_cpu->thread; }
+
+/* New thread, READY but not queued: thread_start. Kernel thread: fn(arg) runs on its own stack; NULL when out of memory. */
+struct thread *thread_create(const char *name, void (*fn)(void *), void *arg);
+/* New user thread of `p`, whose kernel stack holds a copy of *tf: it begins by returning to user mode through it. */
+struct thread *thread_create_user(struct proc *p, const struct trapframe *tf);
+void thread_start(struct thread *t);
+void thread_destroy(struct thread *t);           /* one that was created and never started */
+_Noreturn void thread_exit(void);                /* the current thread ends; freed by the next thread to run */
+struct trapframe *thread_frame(struct thread *t);/* user frame at the top of its kernel stack; asserts a user thread */
+int tid_alloc(void);                             /* pids and tids are one number space; -EAGAIN */
+void tid_free(int tid);
+
+#endif
