@@ -1,0 +1,94 @@
+/* block.h - disks as arrays of sectors: asynchronous requests, drivers below, partitions.    (lab 6)
+ *
+ * Idea.       A blockdev is a whole disk or a partition of one. Callers fill a struct bio (direction, sector, list of page
+ *             pieces) and submit it; the driver completes it from its interrupt. Many may be in flight; the layer splits
+ *             what is too large for the driver, merges what is adjacent while a plug is held, and never reorders around a FLUSH:
+ *             BIO_FLUSH completes after everything completed before its submission is on stable storage.
+ * Interface.  blockdev_find, bio_submit, bio_wait, block_rw; blockdev_register for drivers; block_plug/unplug.
+ * Contracts are above the functions in block.c, part.c.
+ */
+#ifndef KERN_BLOCK_BLOCK_H
+#define KERN_BLOCK_BLOCK_H
+
+#include "kern/mem/page.h"
+#include "kern/proc/waitq.h"
+
+#define SECTOR_SIZE 512u
+#define BIO_NVEC 64              /* most pieces in one bio */
+
+struct blockdev;
+
+struct bio_vec {
+	uint64_t phys;             /* physical address; a piece does not cross what is not contiguous */
+	uint32_t len;              /* bytes, multiple of SECTOR_SIZE */
+};
+
+enum bio_op { BIO_READ, BIO_WRITE, BIO_FLUSH };
+
+/* key: s submitter until bio_submit, then the layer's until done runs */
+struct bio {
+	enum bio_op op;            /* [s] */
+	uint64_t sector;           /* [s] first, relative to dev */
+	uint32_t nvec;             /* [s] */
+	struct bio_vec *vec;       /* [s] pieces in order; must stay until done */
+	struct blockdev *dev;      /* [s] */
+	void (*done)(struct bio *b);   /* any context, no lock held; b->error is 0, -EIO, -ENXIO (gone), -EROFS; may free b */
+	void *arg;                 /* [s] */
+	int error;
+	uint32_t nsect;            /* layer: total sectors */
+	uint32_t pending;          /* layer: split parts still out */
+	struct list_node link;     /* layer/driver: queue */
+	struct bio *parent;        /* layer: split part of */
+	void *drv;                 /* driver */
+};
+
+/* Implementer's contract. submit: start or queue the request; never sleeps, never fails synchronously except by calling
+ * bio_complete with an error; at most `max_vec` pieces and `max_sectors`. Called with no block-layer lock held. kick: all submitted
+ * so far should reach the device (one notification for many). poll: complete what is finished without interrupts (early boot,
+ * panic); may be NULL. */
+struct blockdev_ops {
+	void (*submit)(struct blockdev *d, struct bio *b);
+	void (*kick)(struct blockdev *d);
+	void (*poll)(struct blockdev *d);
+};
+
+/* key: I immutable after registration; a atomic */
+struct blockdev {
+	char name[16];             /* [I] as Linux: vda, vda2, sda */
+	uint32_t devno;            /* [I] Linux dev_t: vd 254, sd 8; minor 16 per disk */
+	uint64_t nsectors;         /* [I] of 512 bytes */
+	uint32_t max_vec, max_sectors;   /* [I] per request to the driver */
+	bool readonly;             /* [I] */
+	bool has_flush;            /* [I] false: write-through, flush is a no-op */
+	bool gone;                 /* [a] unplugged or dead: everything fails with -ENXIO */
+	const struct blockdev_ops *ops;
+	void *drv;                 /* driver's own */
+	struct blockdev *disk;     /* [I] partitions: the whole disk; else itself */
+	uint64_t start;            /* [I] partition's first sector on the disk */
+	uint8_t type_guid[16], part_guid[16];   /* [I] GPT, as on disk; zero for MBR (then mbr_type) */
+	uint8_t mbr_type;
+	char part_label[37];
+	uint64_t nread, nwrite, sread, swrite;  /* [a] requests and sectors: /proc/diskstats */
+	void *cache;               /* [o] lab 7: page cache of the raw device */
+	struct list_node link;
+};
+
+/* Drivers: name prefix "vd"/"sd"; the layer picks the letter, reads the partition table (may sleep). -ENOMEM, -ENOSPC. */
+int  blockdev_register(struct blockdev *d, const char *prefix);
+void blockdev_gone(struct blockdev *d);
+void bio_complete(struct bio *b, int error);     /* drivers, any context */
+
+struct blockdev *blockdev_find(const char *name);          /* "vda2", "/dev/vda2" or "PARTUUID=..."; NULL */
+struct blockdev *blockdev_next(struct blockdev *d);        /* NULL: first; in order of registration */
+/* The root disk: the word root=, else the first partition with the Linux-filesystem type GUID; NULL: none. */
+struct blockdev *blockdev_root(void);
+
+void bio_submit(struct bio *b);                  /* bounds-checked: -EIO through done. Never sleeps */
+int  bio_submit_wait(struct bio *b);             /* sets done itself; sleeps; returns b->error */
+void block_plug(void);                           /* this thread collects submissions ... */
+void block_unplug(void);                         /* ... merges adjacent ones and sends them with one notification; never sleep in between */
+/* Simple synchronous transfer of kernel memory in the direct map. 0 or -errno. */
+int  block_rw(struct blockdev *d, enum bio_op op, uint64_t sector, void *buf, uint32_t nsect);
+int  block_flush(struct blockdev *d);
+
+#endif
