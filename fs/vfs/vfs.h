@@ -62,12 +62,12 @@ struct super {
 	struct dentry *root;       /* [I] set by super_set_root */
 	struct mutex ns;           /* RANK_VFS(60) */
 	struct spinlock lock;      /* RANK(7, 40): lists */
-	struct list_node inodes;   /* [l] all cached inodes */
-	struct list_node dirty;    /* [l] inodes with dirty attributes or pages */
+	struct list inodes;   /* [l] all cached inodes */
+	struct list dirty;    /* [l] inodes with dirty attributes or pages */
 	uint32_t refs;             /* [a] mounts and open uses */
 	uint64_t max_size;         /* [I] largest file, bytes */
 	void *priv;                /* file system's */
-	struct list_node link;
+	struct list link;
 };
 struct super *super_new(struct fs_type *t, const struct super_ops *ops);    /* with dev chosen; NULL: no memory */
 void super_free(struct super *sb);                           /* a mount that failed */
@@ -136,7 +136,7 @@ struct inode {
 	int wberr;                 /* [a] a write-back failed since the last fsync */
 	struct waitq wait;         /* page unlock, write-back end */
 
-	struct list_node hash_link, sb_link, dirty_link, lru_link;
+	struct list hash_link, sb_link, dirty_link, lru_link;
 	void *priv;                /* file system's */
 };
 

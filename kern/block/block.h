@@ -37,7 +37,7 @@ struct bio {
 	int error;
 	uint32_t nsect;            /* layer: total sectors */
 	uint32_t pending;          /* layer: split parts still out */
-	struct list_node link;     /* layer/driver: queue */
+	struct list link;     /* layer/driver: queue */
 	struct bio *parent;        /* layer: split part of */
 	void *drv;                 /* driver */
 };
@@ -70,7 +70,7 @@ struct blockdev {
 	char part_label[37];
 	uint64_t nread, nwrite, sread, swrite;  /* [a] requests and sectors: /proc/diskstats */
 	void *cache;               /* [o] lab 7: page cache of the raw device */
-	struct list_node link;
+	struct list link;
 };
 
 /* Drivers: name prefix "vd"/"sd"; the layer picks the letter, reads the partition table (may sleep). -ENOMEM, -ENOSPC. */

@@ -28,7 +28,7 @@ struct page {
 	uint16_t flags;            /* [o] owner's */
 	uint8_t order;             /* [o] of a free or allocated block: 2^order pages */
 	uint8_t kind;              /* [o] enum page_kind, for debugging and leak reports */
-	struct list_node link;     /* [o] free list, or owner's list */
+	struct list link;     /* [o] free list, or owner's list */
 	void *owner;               /* [o] page cache: its mapping; heap: its cache */
 	uint64_t index;            /* [o] page cache: page number in the file */
 	uint64_t priv[2];          /* [o] */

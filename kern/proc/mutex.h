@@ -14,7 +14,7 @@ struct mutex {
 	uint32_t contended;        /* [a] someone waits: unlock must wake */
 	const char *name;          /* [I] */
 	struct spinlock lock;      /* guards waiters; rank RANK(4, 10) */
-	struct list_node waiters;  /* [l] first come, first served */
+	struct list waiters;  /* [l] first come, first served */
 };
 
 #define MUTEX(m_, name_, rank_) { .rank = (rank_), .name = (name_), \

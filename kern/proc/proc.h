@@ -27,9 +27,9 @@ struct proc {
 	uint32_t refs;             /* [a] proc_get/proc_put; the pid table holds one until reaped */
 	enum proc_state state;     /* [T] */
 	struct proc *parent;       /* [T] never NULL but for init */
-	struct list_node children; /* [T] */
-	struct list_node sibling;  /* [T] */
-	struct list_node hash_link, all_link;   /* [T] */
+	struct list children; /* [T] */
+	struct list sibling;  /* [T] */
+	struct list hash_link, all_link;   /* [T] */
 	int pgid, sid;             /* [T] */
 	int status;                /* [T] wait status of a zombie, or of the stop/continue to be reported */
 	enum { EV_NONE, EV_STOPPED, EV_CONTINUED } event;   /* [T] unreported change, for WUNTRACED/WCONTINUED */
@@ -41,7 +41,7 @@ struct proc {
 	bool exec_done;            /* [T] has exec'ed: setpgid by the parent then says EACCES */
 
 	struct spinlock lock;
-	struct list_node threads;  /* [p] */
+	struct list threads;  /* [p] */
 	int nthreads;              /* [p] */
 	bool exiting;              /* [p] exit_group under way with exit_status */
 	int exit_status;           /* [p] */

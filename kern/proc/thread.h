@@ -32,12 +32,12 @@ struct thread {
 	bool intr;                 /* [a] an interruptible sleep must end: signal pending or killed */
 	bool killed;               /* [a] ends on its way back to user mode */
 	bool intr_sleep;           /* [r] sleeping, and thread_interrupt may end it */
-	struct list_node run_link; /* [r] */
+	struct list run_link; /* [r] */
 
 	int tid;                   /* [I] */
 	const char *name;          /* [I] kernel threads; user threads: proc's name */
 	struct proc *proc;         /* [I] NULL: kernel thread */
-	struct list_node proc_link;/* [p] in proc->threads */
+	struct list proc_link;/* [p] in proc->threads */
 	struct fpu *fpu;           /* [I] NULL: kernel thread */
 	uint64_t fs_base;          /* [t] TLS; loaded at switch */
 	uint64_t gs_base;          /* [t] user GS */
@@ -52,7 +52,7 @@ struct thread {
 	struct mutex *mutexes[NHELD_MUTEX];
 	const void *wait_for;      /* [t] what it sleeps on, for reports and gdb */
 	void *sig;                 /* [t] lab 11's per-thread state */
-	struct list_node all_link; /* in the list of all threads */
+	struct list all_link; /* in the list of all threads */
 };
 
 static inline struct thread *current(void) { return this_cpu->thread; }

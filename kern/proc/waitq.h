@@ -15,14 +15,14 @@
 #define RANK_WAITQ RANK(4, 20)
 
 struct waiter {
-	struct list_node link;     /* [q] in q->waiters */
+	struct list link;     /* [q] in q->waiters */
 	struct waitq *q;           /* [q] NULL: not queued */
 	struct thread *thread;     /* [I] */
 };
 
 struct waitq {
 	struct spinlock lock;
-	struct list_node waiters;  /* [lock] in order of arrival */
+	struct list waiters;  /* [lock] in order of arrival */
 };
 
 void waitq_init(struct waitq *q);

@@ -17,7 +17,7 @@ uint64_t clock_wall_ns(void);                    /* since 1970 */
 void clock_wall_set(uint64_t ns);
 
 struct timer {
-	struct list_node link;     /* in its CPU's queue */
+	struct list link;     /* in its CPU's queue */
 	uint64_t deadline;         /* clock_ns() value */
 	void (*fn)(struct timer *t);   /* in interrupt context, no lock held; may re-arm */
 	int cpu;                   /* queue it is on, -1: not armed */

@@ -35,7 +35,7 @@ struct map_ops {
 struct map_object {
 	const struct map_ops *ops; /* [I] */
 	struct spinlock lock;
-	struct list_node mappings; /* [l] all mappings of this object */
+	struct list mappings; /* [l] all mappings of this object */
 	uint64_t seq;              /* [l] odd while pages are being taken away; faults that saw another value start over */
 };
 void map_object_init(struct map_object *o, const struct map_ops *ops);
@@ -47,8 +47,8 @@ static inline bool map_object_mapped(const struct map_object *o) { return !list_
 
 /* key: l as->lock; o also object->lock */
 struct mapping {
-	struct list_node link;     /* [l] sorted by lo */
-	struct list_node obj_link; /* [o] in object->mappings */
+	struct list link;     /* [l] sorted by lo */
+	struct list obj_link; /* [o] in object->mappings */
 	struct aspace *as;         /* [I] */
 	uint64_t lo, hi;           /* [lo] page aligned, lo < hi */
 	int prot, flags;           /* [l] PROT_*, MAP_PRIVATE or MAP_SHARED, MAP_GROWSDOWN, MAP_ANONYMOUS, MAP_STACK */
