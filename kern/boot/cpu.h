@@ -27,6 +27,13 @@ struct cpu {
 	struct thread *thread;     /* [c] I1; NULL until lab 4 runs threads */
 	uint64_t syscall_rsp;      /* [c] kernel stack top for the SYSCALL entry (kern/trap/syscall_entry.S) */
 	uint64_t user_rsp;         /* [c] scratch: user stack pointer during the first steps of SYSCALL */
+	union {
+		volatile uint32_t work;                /* any of the two below: one compare on the way to user mode */
+		struct {
+			volatile bool need_resched;    /* [a] switch threads; cleared by who switches (lab 4) */
+			volatile bool thread_work;     /* [a] current thread has signals or the like: see kern/trap/trap.h */
+		};
+	};
 	int id;                    /* [I] 0.. in start order; index in cpus[] */
 	uint32_t apic_id;          /* [I] what the local APIC calls this CPU */
 
@@ -37,16 +44,17 @@ struct cpu {
 
 	int in_irq;                /* [c] depth of interrupt handlers running */
 	bool nofault;              /* [c] lab 3: a page fault in a user copy fails at once */
-	bool need_resched;         /* [c] switch threads on the way back to user mode */
 	volatile bool online;      /* runs and takes IPIs */
 	struct thread *idle;       /* [I] lab 4: runs when nothing else can */
 	struct thread *prev;       /* [c] lab 4: thread just switched away from */
+	volatile uint64_t pt_root; /* [c] tree in CR3: stored by pt_load before it loads, so that lab 13 knows whom to tell */
 	struct aspace *aspace;     /* [c] lab 4: address space loaded in CR3, or NULL for the kernel's */
 	void *trap;                /* [I] lab 3: this CPU's GDT, TSS, IST stacks */
 	void *sched;               /* [I] lab 4: this CPU's run queue */
 	void *timers;              /* [I] lab 3: this CPU's timer list */
 	struct fpu *fpu;           /* [c] lab 3: FPU area of the current thread, NULL for kernel threads */
 	struct fpu *fpu_loaded;    /* [c] lab 3: whose state the FPU registers hold */
+	bool fpu_on;               /* [c] lab 3: CR0.TS is clear, user code may use them */
 };
 
 #define this_cpu ((struct cpu __seg_gs *)0)
