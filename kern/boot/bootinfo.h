@@ -35,6 +35,9 @@ struct bootinfo {
 	struct framebuffer fb;
 };
 
+/* Physical memory below this is mapped by boot.S at P2V from the first instruction on. */
+#define BOOT_MAPPED (4ul << 30)
+
 extern struct bootinfo bootinfo;
 void bootinfo_init(uint32_t magic, uint64_t info_phys);
 
@@ -43,5 +46,10 @@ void bootinfo_init(uint32_t magic, uint64_t info_phys);
  * cmdline_init_args: the part after ` -- `, or NULL. */
 int cmdline_get(const char *key, char *buf, size_t n);
 const char *cmdline_init_args(void);
+/* Is one of the (possibly many) `key=` words `value`, or `value,something`? */
+bool cmdline_has(const char *key, const char *value);
+
+/* The parsers, on any bytes: they read info[0..n) and nothing else, and never fail on what they find there. */
+void bootinfo_parse_multiboot2(struct bootinfo *b, const uint8_t *info, size_t n);
 
 #endif

@@ -62,6 +62,9 @@ struct cpu {
 extern struct cpu cpus[NCPU];
 extern int ncpus;            /* CPUs running now; 1 until lab 13 */
 
+void cpu_init_boot(void);
+void cpu_set_self(struct cpu *c);    /* GS base of the calling CPU, self and id: on every CPU, first thing */
+
 static inline struct cpu *
 cpu_self(void)
 {

@@ -14,4 +14,6 @@ struct labinfo {
 extern const struct labinfo labinfo[];
 extern const int nlabinfo;
 
+void labinfo_print(void);      /* the banner: what this kernel has and what it lacks */
+
 #endif

@@ -21,6 +21,7 @@ struct console {
 
 void console_register(struct console *c);
 void cons_write(const char *s, size_t n);               /* raw bytes to every console, serialised */
+void cons_break_lock(void);                              /* panic: print even if a writer was interrupted */
 int  cons_getc(void);                                   /* polled: next input byte of any console, or -1 */
 
 void klog(enum loglevel level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -40,6 +41,10 @@ _Noreturn void panic_at(const char *file, int line, const char *fmt, ...) __attr
 void panic_register(void (*fn)(void));
 /* Called once before panic prints, to stop the other CPUs (lab 13). */
 void panic_set_stop_hook(void (*fn)(void));
+
+/* Called at the end of a panic when the kernel word panic=SECONDS is there and no debug-exit port was. */
+void panic_set_reboot_hook(void (*fn)(int seconds));
+bool panicking(void);                                   /* somebody's panic is under way */
 
 /* Leave the machine through QEMU's isa-debug-exit port, where it is; else return. `code`: DEBUG_EXIT_*. */
 enum { DEBUG_EXIT_OK = 0x10, DEBUG_EXIT_PANIC = 0x11, DEBUG_EXIT_TESTS_FAILED = 0x12 };

@@ -29,4 +29,7 @@ bool spin_held(const struct spinlock *l);      /* by this CPU */
  * panic can list them: returns the smallest rank of sleeping locks held by the current thread, UINT32_MAX if none. */
 void spin_set_mutex_rank_hook(uint32_t (*fn)(void));
 
+/* Called while a CPU waits for a lock with interrupts off: lab 13 answers TLB flush requests there. Must not lock. */
+void spin_set_wait_hook(void (*fn)(void));
+
 #endif
