@@ -32,7 +32,8 @@ struct aspace_ops {
 	int  (*map)(struct aspace *as, uint64_t va, uint64_t len, int prot, int flags, struct source *src, uint64_t off, uint64_t filelen);
 	int  (*stack)(struct aspace *as, uint64_t top, uint64_t max);       /* reserve the main stack: grows down to top - max */
 	int  (*clone)(struct aspace *dst, struct aspace *src);              /* fork */
-	void (*destroy)(struct aspace *as);                                 /* all pages and tables of the user half */
+	void (*destroy)(struct aspace *as);                                 /* all pages of the user half (tables: aspace.c); loaded on no CPU */
+	int  (*touch)(struct aspace *as, uint64_t va, bool write);          /* make the page at va present (aspace_read/write before they walk); NULL: it is */
 };
 void aspace_register(const struct aspace_ops *ops);
 

@@ -16,19 +16,21 @@
 struct map_object;
 
 /* Implementer's contract (the file layer, shared anonymous memory). May sleep; called with no vm lock held.
- * get_page: page number `index` of the object with a reference for the caller, contents valid; *out. -errno: -EIO, -ENOMEM;
+ * get_page: page number `index` of the object with a reference for the caller, contents valid. -EIO, -ENOMEM, -ENOSPC;
  *   -ERANGE: past the end (the program gets SIGBUS). write: the caller will make it writable: allocate backing, mark dirty.
- * ref/unref: a mapping begins/ends to use the object. */
+ * peek: look around a fault: pages[i] = page index+i if it is in memory with valid contents, referenced, else NULL; returns how many it found.
+ * set_dirty: an entry with the D bit was torn down or cleaned (may be called with object->lock held: atomics only).
+ * ref/unref: a mapping begins/ends to use the object (ref may be called under object->lock; unref may sleep).
+ * sync: write dirty pages first..last and wait (msync); NULL: nothing to do. name, ids: for /proc/PID/maps; NULL: anonymous. */
 struct map_ops {
 	int  (*get_page)(struct map_object *o, uint64_t index, bool write, struct page **out);
-	void (*set_dirty)(struct map_object *o, struct page *p);     /* an entry with the D bit was torn down or cleaned */
+	int  (*peek)(struct map_object *o, uint64_t index, struct page **pages, int n);
+	void (*set_dirty)(struct map_object *o, struct page *p);
 	void (*ref)(struct map_object *o);
 	void (*unref)(struct map_object *o);
-	/* Describe for /proc/PID/maps; NULL: anonymous. */
+	int  (*sync)(struct map_object *o, uint64_t first, uint64_t last);
 	size_t (*name)(struct map_object *o, char *buf, size_t n);
-	/* Around a fault: up to *n pages from index that are in memory right now, referenced, contents valid; none is fine. NULL: not supported. */
-	int  (*peek)(struct map_object *o, uint64_t index, struct page **pages, int n);
-	void (*ids)(struct map_object *o, uint64_t *dev, uint64_t *ino);     /* for /proc/PID/maps; may be NULL */
+	void (*ids)(struct map_object *o, uint64_t *dev, uint64_t *ino);
 };
 
 /* Embedded in an inode (lab 7). key: l lock (RANK(5, 20)) */
@@ -47,14 +49,13 @@ static inline bool map_object_mapped(const struct map_object *o) { return !list_
 
 /* key: l as->lock; o also object->lock */
 struct mapping {
-	struct list link;     /* [l] sorted by lo */
 	struct list obj_link; /* [o] in object->mappings */
 	struct aspace *as;         /* [I] */
 	uint64_t lo, hi;           /* [lo] page aligned, lo < hi */
 	int prot, flags;           /* [l] PROT_*, MAP_PRIVATE or MAP_SHARED, MAP_GROWSDOWN, MAP_ANONYMOUS, MAP_STACK */
 	struct map_object *object; /* [I] NULL: zero pages */
 	uint64_t index;            /* [lo] page number in the object at lo */
-	uint64_t filelen;          /* bytes from the object counted from lo; the rest of an ELF segment's last page is zero (~0: all) */
+	uint64_t filelen;          /* [lo] bytes from the object counted from lo, zeros after (ELF segments); ~0: all */
 };
 
 /* Used by upper layers. mm_map: mmap's work, for a file layer that has already checked the descriptor: returns the address or -errno. */
