@@ -7,6 +7,7 @@ There is no skipping: a test whose lab is being graded passes or fails.
 import fnmatch
 import json
 import os
+import re
 import time
 
 import pytest
@@ -22,6 +23,8 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "points(n): what the test is worth")
     config.addinivalue_line("markers", "lab(n): the lab that must be there")
+    config.addinivalue_line("markers", "cost(n): how long it takes, roughly, in seconds")
+    config.addinivalue_line("markers", "xdist_group(name): tests that share one boot run in one worker")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(config), "eclipse-reporter")
 
@@ -34,7 +37,7 @@ def mark(item, name, default):
 
 def short(nodeid):
     """labs/test_ktest.py::test_x[1-4] becomes test_ktest.x[1-4]"""
-    path, _, name = nodeid.partition("::")
+    path, _, name = re.sub(r"@[\w-]+$", "", nodeid).partition("::")
     return os.path.basename(path)[:-3].removeprefix("test_") + "." + name.removeprefix("test_")
 
 

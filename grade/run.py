@@ -77,7 +77,7 @@ def main():
     try:
         import xdist  # noqa: F401
         if args.jobs > 1:
-            argv += ["-n", str(args.jobs), "--dist", "worksteal" if hasattr(xdist, "worksteal") else "load"]
+            argv += ["-n", str(args.jobs), "--dist", "loadgroup"]
     except ImportError:
         pass
     if args.lab:
