@@ -197,7 +197,8 @@ partition_take(struct image *im, uint64_t first, uint64_t last, uint64_t size, b
 		return false;
 	if (last >= size / SECTOR)
 		last = size / SECTOR - 1;
-	if (want == IMAGE_FILESYSTEM ? !is_filesystem(im, first * SECTOR) : !is_linux)
+	if ((want == IMAGE_FILESYSTEM && !is_filesystem(im, first * SECTOR)) || (want == IMAGE_PARTITION && !is_linux)
+	    || (want == IMAGE_AT_OFFSET && first * SECTOR != im->offset))
 		return false;
 	im->offset = first * SECTOR;
 	im->bytes = (last - first + 1) * SECTOR;
@@ -241,7 +242,7 @@ mbr_search(struct image *im, uint64_t size, enum image_want want)
 	return false;
 }
 
-/* Set the window: at `offset` when given, else where a file system (or, for IMAGE_PARTITION, a Linux partition)
+/* Set the window: at `offset` when given (a partition that starts there bounds it), else where a file system (or, for IMAGE_PARTITION, a Linux partition)
  * is found, else the whole file. */
 static void
 window_find(struct image *im, uint64_t size, uint64_t offset, enum image_want want)
@@ -252,6 +253,8 @@ window_find(struct image *im, uint64_t size, uint64_t offset, enum image_want wa
 	if (offset != OFFSET_UNKNOWN) {
 		im->offset = offset;
 		im->bytes = offset < size ? size - offset : 0;
+		if (!gpt_search(im, size, IMAGE_AT_OFFSET))
+			mbr_search(im, size, IMAGE_AT_OFFSET);
 		return;
 	}
 	if (want == IMAGE_FILESYSTEM && is_filesystem(im, 0))

@@ -17,7 +17,7 @@ struct image {
 };
 
 /* What to look for in a whole-disk image */
-enum image_want { IMAGE_FILESYSTEM, IMAGE_PARTITION };
+enum image_want { IMAGE_FILESYSTEM, IMAGE_PARTITION, IMAGE_AT_OFFSET };
 
 #define OFFSET_UNKNOWN UINT64_MAX
 
