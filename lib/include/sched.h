@@ -1,0 +1,5 @@
+/* sched.h - giving up the processor. */
+#pragma once
+#include "lib/abi/sched.h"
+
+int sched_yield(void);

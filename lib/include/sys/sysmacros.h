@@ -1,0 +1,3 @@
+/* sys/sysmacros.h - major(), minor(), makedev(). */
+#pragma once
+#include "lib/abi/stat.h"

@@ -1,0 +1,3 @@
+/* sys/types.h - scalar types. */
+#pragma once
+#include "lib/abi/types.h"
