@@ -18,6 +18,10 @@ def pytest_addoption(parser):
     group.addoption("--lab", type=int, default=0, help="only tests of labs 1..N")
     group.addoption("--only", default="", help="only tests whose name matches this glob")
     group.addoption("--json", default="")
+    # Options of pytest's own reporter, which we replace: the rest of pytest asks for them.
+    group.addoption("--verbose", dest="verbose", type=int, default=0)
+    group.addoption("--showlocals", dest="showlocals", action="store_true")
+    group.addoption("--tb", dest="tbstyle", default="short")
 
 
 def pytest_configure(config):
@@ -70,6 +74,10 @@ class Reporter:
             self.errors.append(str(report.longrepr))
             print(f"FAIL  cannot be read: {report.nodeid}\n{report.longrepr}", flush=True)
 
+    def pytest_internalerror(self, excrepr):
+        self.errors.append(str(excrepr))
+        print(f"FAIL  pytest itself:\n{excrepr}", flush=True)
+
     def pytest_runtest_logreport(self, report):
         if report.when != "call" and report.passed:
             return
@@ -106,8 +114,11 @@ class Reporter:
         session.exitstatus = 0 if passed and not failed else 1
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     # A skipped test would be a test that cannot fail.
-    if call.excinfo is not None and call.excinfo.errisinstance(pytest.skip.Exception):
-        raise AssertionError(f"{item.nodeid} wants to be skipped: {call.excinfo.value}")
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"skipped: {report.longrepr}"
