@@ -25,6 +25,8 @@ def own_judge(name):
 
 def expected(name, cwd, limit=60):
     """(output, status) of the program on this machine's Linux."""
-    p = subprocess.run([build.need(build.path("host/tests", name))], cwd=cwd, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit, text=True, errors="replace")
-    return p.stdout.replace("\r", ""), p.returncode if p.returncode >= 0 else 128 - p.returncode
+    with open(os.path.join(cwd, ".out"), "w+", errors="replace") as out:
+        p = subprocess.run([build.need(build.path("host/tests", name))], cwd=cwd, stdin=subprocess.DEVNULL, stdout=out,
+                           stderr=out, timeout=limit)
+        out.seek(0)
+        return out.read().replace("\r", ""), p.returncode if p.returncode >= 0 else 128 - p.returncode

@@ -2,7 +2,7 @@
 # mkroot.sh IMAGE TREE PROGRAM... - lays out the root file system in TREE and makes IMAGE of it with $MKFS.
 #
 # In the tree: our programs in /bin, $BUSYBOX unmodified at /usr/bin/busybox with a link for each of its applets,
-# a small /etc, mount points, $TESTS in /tests, and the tree $OVERLAY over it all. $SIZE is the image's size.
+# a small /etc, mount points, $TESTS and what $DATA holds in /tests, and the tree $OVERLAY over it all. $SIZE is the image's size.
 # No root rights: the file system maker gives every file to user 0.
 set -e
 image=$1 tree=$2
@@ -40,6 +40,10 @@ MOTD
 if [ -n "$TESTS" ]; then
 	mkdir "$tree/tests"
 	cp $TESTS "$tree/tests/"
+fi
+if [ -n "$DATA" ]; then
+	mkdir -p "$tree/tests"
+	cp -r "$DATA/." "$tree/tests/"
 fi
 if [ -n "$OVERLAY" ]; then
 	[ -d "$OVERLAY" ] || { echo "mkroot: ROOTFS=$OVERLAY: no such directory" >&2; exit 1; }

@@ -1,0 +1,1 @@
+expr 3 + 4; expr 7 \* 6; expr 17 / 5; expr 17 % 5; expr 3 \< 4; expr abc : 'a\(.*\)'; expr length hello; expr substr hello 2 3; expr 1 = 2; echo "status $?"; expr 1 / 0; echo "status $?"; expr a +; echo "status $?"
