@@ -14,7 +14,7 @@
 struct aspace {
 	struct pagetable pt;       /* [l] */
 	uint32_t refs;             /* [a] vfork and threads share one */
-	uint32_t cpus;             /* [a] bit n: CPU n has it in CR3 (shootdown targets) */
+	bool dying;                /* [a] nobody uses it: idle CPUs that still have it in CR3 let go (sched.c) */
 	struct mutex lock;         /* RANK(5, 50) */
 	uint64_t brk_start, brk;   /* [l] */
 	uint64_t stack_top;        /* [I] after exec */
@@ -41,7 +41,7 @@ int  aspace_new(struct aspace **out);                        /* -ENOMEM */
 int  aspace_clone(struct aspace *src, struct aspace **out);  /* fork's copy */
 struct aspace *aspace_get(struct aspace *as);
 void aspace_put(struct aspace *as);
-void aspace_switch(struct aspace *as);                       /* load it on this CPU (NULL: any will do, kernel thread); irqs off */
+void aspace_switch(struct aspace *as);                       /* load it on this CPU (NULL: the kernel's own); irqs off (sched.c) */
 int  aspace_map(struct aspace *as, uint64_t va, uint64_t len, int prot, int flags, struct source *src, uint64_t off, uint64_t filelen);
 int  aspace_stack(struct aspace *as, uint64_t top, uint64_t max);
 /* Copy to/from another address space (exec building a stack, /proc/PID/cmdline): 0 or -EFAULT. May sleep. */

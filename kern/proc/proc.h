@@ -49,7 +49,8 @@ struct proc {
 	struct rlimit rlim[RLIM_NLIMITS];   /* [p] */
 	uint32_t umask;            /* [a] */
 
-	struct aspace *as;         /* [I] replaced by exec, single-threaded then */
+	struct aspace *as;         /* [p] replaced by exec, NULL after exit; own threads read it freely, others: proc_aspace */
+	int nice;                  /* [a] remembered for getpriority */
 	char name[16];             /* [p] comm */
 	uint64_t start_ns;         /* [I] clock_ns at fork */
 	uint64_t cutime_ns, cstime_ns;   /* [T] of reaped children */
@@ -60,7 +61,9 @@ struct proc {
 
 /* Hooks of an upper layer. Called without locks, in slot order (exit: reverse). NULL members are skipped. */
 struct proc_ops {
-	int  (*fork)(struct proc *parent, struct proc *child, uint64_t clone_flags);   /* -errno: fork fails, exit is called on what was done */
+	/* -errno: fork fails, exit is called on what was done. parent NULL: child is init, which begins with nothing: give it
+	 * its first state (files: the console on 0, 1, 2; the root as working directory). */
+	int  (*fork)(struct proc *parent, struct proc *child, uint64_t clone_flags);
 	void (*exec)(struct proc *p);       /* past the point of no return: close-on-exec, reset signal handlers */
 	void (*exit)(struct proc *p);       /* last thread leaves; may sleep; slot must be empty afterwards */
 	void (*changed)(struct proc *p, int what);   /* lab 11: child exited/stopped/continued, notify parent. p referenced */
@@ -70,6 +73,7 @@ void proc_register(enum proc_slot slot, const struct proc_ops *ops);
 
 static inline struct proc *current_proc(void) { return current()->proc; }
 struct proc *proc_find(int pid);                 /* referenced, alive or zombie; NULL */
+struct aspace *proc_aspace(struct proc *p);      /* referenced; NULL: the process has ended */
 struct proc *proc_get(struct proc *p);
 void proc_put(struct proc *p);
 /* Every process, oldest first: *pos starts at 0; returns the next one referenced, with pid > *pos (and stores it), or NULL. */
@@ -77,6 +81,20 @@ struct proc *proc_next(int *pos);
 int  proc_count(void);
 extern struct proc *init_proc;                   /* [I] pid 1 */
 extern struct spinlock tree_lock;
+
+/* Between the files of this lab, and for lab 14. */
+int  proc_new(struct proc *parent, struct proc **out);             /* ALIVE with the parent's ids, no threads, in no table; -EAGAIN -ENOMEM */
+void proc_discard(struct proc *p);                                 /* of proc_new: never published */
+void proc_add_thread(struct proc *p, struct thread *t);
+void proc_publish(struct proc *p);                                 /* into the table and the parent's children; cannot fail */
+int  proc_hooks_fork(struct proc *parent, struct proc *child, uint64_t flags);
+void proc_hooks_exec(struct proc *p);
+void proc_hooks_exit(struct proc *p);
+void proc_hooks_changed(struct proc *p, int what);
+bool proc_reap(struct proc *p);                  /* take a zombie out of the tables: false, somebody did; lab 11: SIGCHLD ignored */
+void proc_times(struct proc *p, uint64_t *utime_ns, uint64_t *stime_ns);     /* of all its threads, past and present */
+_Noreturn void proc_leave(int status);           /* the current thread ends; with the last one the process, with status */
+void proc_vfork_done(struct proc *p);            /* exec, exit: the vfork parent may go on */
 
 long proc_fork(struct trapframe *tf, uint64_t flags, uint64_t stack, uint64_t ptid, uint64_t ctid, uint64_t tls);   /* clone's work: pid or -errno */
 _Noreturn void proc_exit(int status);            /* exit_group of the current process; status as wait4 gives it */

@@ -15,6 +15,10 @@ bool thread_wake(struct thread *t);              /* from any context; false: it 
 void thread_interrupt(struct thread *t);         /* set intr and end an interruptible sleep */
 int  thread_sleep_until(uint64_t deadline_ns, bool interruptible);   /* 0: time came; -EINTR-like -ERESTARTSYS when interrupted */
 
+void thread_set_tls(uint64_t fs, uint64_t gs);   /* of the current thread */
+void thread_enqueue(struct thread *t);           /* thread.c: a new thread may run from now on */
+void sched_set_reaper(void (*fn)(struct thread *t));     /* thread.c: frees a dead thread, on the next one's stack */
+
 void sched_init_cpu(void);                       /* run queue and idle thread of the calling CPU (boot CPU: by INITCALL) */
 _Noreturn void sched_start_cpu(void);            /* become this CPU's idle thread (lab 13's CPUs; the boot CPU from main) */
 void sched_set_kick(void (*fn)(int cpu));        /* lab 13: make another CPU look at its queue */

@@ -32,11 +32,12 @@ struct thread {
 	bool intr;                 /* [a] an interruptible sleep must end: signal pending or killed */
 	bool killed;               /* [a] ends on its way back to user mode */
 	bool intr_sleep;           /* [r] sleeping, and thread_interrupt may end it */
+	struct aspace *as;         /* [t] address space to run in: proc->as; NULL: kernel thread, any will do */
 	struct list run_link; /* [r] */
 
 	int tid;                   /* [I] */
 	const char *name;          /* [I] kernel threads; user threads: proc's name */
-	struct proc *proc;         /* [I] NULL: kernel thread */
+	struct proc *proc;         /* [I] NULL: kernel thread, or a user thread that has left its process (thread_detach) */
 	struct list proc_link;/* [p] in proc->threads */
 	struct fpu *fpu;           /* [I] NULL: kernel thread */
 	uint64_t fs_base;          /* [t] TLS; loaded at switch */
@@ -52,6 +53,8 @@ struct thread {
 	int nmutex;                /* [t] mutexes held, in order of acquisition */
 	struct mutex *mutexes[NHELD_MUTEX];
 	const void *wait_for;      /* [t] what it sleeps on, for reports and gdb */
+	uint64_t restart_deadline; /* [t] clock_ns() value of the sleep that a signal interrupted */
+	bool restarting;           /* [t] lab 11 runs that sleep again: its deadline is restart_deadline */
 	void *sig;                 /* [t] lab 11's per-thread state */
 	struct list all_link; /* in the list of all threads */
 };
@@ -60,11 +63,13 @@ static inline struct thread *current(void) { return this_cpu->thread; }
 
 /* New thread, READY but not queued: thread_start. Kernel thread: fn(arg) runs on its own stack; NULL when out of memory. */
 struct thread *thread_create(const char *name, void (*fn)(void *), void *arg);
-/* New user thread of `p`, whose kernel stack holds a copy of *tf: it begins by returning to user mode through it. */
-struct thread *thread_create_user(struct proc *p, const struct trapframe *tf);
+/* New user thread, whose kernel stack holds a copy of *tf: it begins by returning to user mode through it. tid 0: a new
+ * one. proc_add_thread makes it part of a process. NULL: out of memory or of tids. */
+struct thread *thread_create_user(const char *name, int tid, const struct trapframe *tf);
 void thread_start(struct thread *t);
 void thread_destroy(struct thread *t);           /* one that was created and never started */
 _Noreturn void thread_exit(void);                /* the current thread ends; freed by the next thread to run */
+void thread_detach(void);                        /* the current thread leaves its process, for the eyes of thread_each */
 struct trapframe *thread_frame(struct thread *t);/* user frame at the top of its kernel stack; asserts a user thread */
 int tid_alloc(void);                             /* pids and tids are one number space; -EAGAIN */
 void tid_free(int tid);
