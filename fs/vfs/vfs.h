@@ -18,6 +18,7 @@
 #include "kern/block/block.h"
 #include "kern/proc/proc.h"
 #include "kern/vm/mapping.h"
+#include "lib/abi/fcntl.h"
 #include "lib/abi/stat.h"
 #include "lib/abi/statfs.h"
 
@@ -28,9 +29,7 @@ struct dentry;
 struct file;
 struct super;
 struct file_ops;
-
-#define NAME_MAX 255
-#define PATH_MAX 4096
+struct path;
 
 /* ---- file systems and supers ---- */
 
@@ -65,7 +64,8 @@ struct super {
 	struct list inodes;   /* [l] all cached inodes */
 	struct list dirty;    /* [l] inodes with dirty attributes or pages */
 	uint32_t refs;             /* [a] mounts and open uses */
-	uint64_t max_size;         /* [I] largest file, bytes */
+	uint64_t max_size;         /* [I] largest file, bytes; super_new: 2^63-1 */
+	bool uncached;             /* [I] names come and go by themselves (procfs): ask lookup every time */
 	void *priv;                /* file system's */
 	struct list link;
 };
@@ -98,7 +98,8 @@ struct inode_ops {
 	int (*truncate)(struct inode *ip, uint64_t size);
 	/* chmod/chown/utimes: new values already in ip; only mark. NULL: fine, inode_dirty is enough. */
 	/* Pages. read_pages: n pages with consecutive index, locked, not valid: start I/O and return 0; page_read_done(page, err) for each, from
-	 * any context. Pages past EOF are zeroed by the cache. write_pages: n consecutive pages under write-back: page_write_done each; allocates what
+	 * any context. Pages past EOF are zeroed by the cache. write_pages: n consecutive pages under write-back: page_write_done each
+	 * (both: -errno means that nothing was started, the cache finishes the pages itself; n <= 64); allocates what
 	 * reserve promised. reserve: a write to [off, off+len) is about to dirty pages (ip->lock held, or a fault on a shared mapping without it):
 	 * make sure write_pages cannot fail with ENOSPC (delayed allocation: count blocks) ; -ENOSPC, -EIO. */
 	int (*read_pages)(struct inode *ip, struct page **pages, int n);
@@ -106,6 +107,8 @@ struct inode_ops {
 	int (*reserve)(struct inode *ip, uint64_t off, uint64_t len);
 	int (*fsync)(struct inode *ip, bool datasync);               /* after the cache wrote the pages: make attributes and everything needed to find them durable, incl. block_flush */
 	int (*attr)(struct inode *ip);                               /* refresh attributes before stat (procfs); NULL: ip holds them */
+	/* A symlink that leads straight to an object (/proc/PID/cwd, fd/N): *out referenced. NULL: go by readlink's text. */
+	int (*follow)(struct inode *ip, struct path *out);
 };
 
 enum { I_DIRTY = 1, I_NEW = 2, I_FREEING = 4, I_DIRTY_PAGES = 8 };
@@ -126,11 +129,12 @@ struct inode {
 	int64_t atime, mtime, ctime;   /* [a] ns since 1970 */
 	const struct dir_ops *dops;    /* [I] directories */
 	const struct inode_ops *iops;  /* [I] never NULL */
-	const struct file_ops *fops;   /* [I] how opened files behave; regular files: &pagecache_file_ops */
+	const struct file_ops *fops;   /* [I] how opened files behave; NULL: by type (regular files, directories, devices, fifos) */
 
 	struct mutex lock;         /* RANK_VFS(50) */
 	struct spinlock cache_lock;    /* RANK(7, 30): the pages below */
 	void *pages;               /* [c] radix tree: index -> struct page */
+	uint64_t shrink;           /* [a] while a truncate is under way: pages from this byte on are refused; else ~0 */
 	uint64_t npages;           /* [c] */
 	uint64_t ndirty;           /* [c] */
 	int wberr;                 /* [a] a write-back failed since the last fsync */
