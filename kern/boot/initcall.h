@@ -2,12 +2,19 @@
 #ifndef KERN_BOOT_INITCALL_H
 #define KERN_BOOT_INITCALL_H
 
+/* Tables keep the order of the source: gcc must be asked, clang does so anyway. */
+#if __has_attribute(no_reorder)
+#define IN_SOURCE_ORDER no_reorder,
+#else
+#define IN_SOURCE_ORDER
+#endif
+
 typedef void (*initcall_fn)(void);
 
 /* INITCALL(4, sched_init): kernel.lds sorts the sections by name, so two digits. */
 #define INITCALL(lab, fn) INITCALL_(lab, fn)
 #define INITCALL_(lab, fn) \
-	static const initcall_fn initcall_##fn __attribute__((used, section(".initcall." INITCALL_KEY_##lab))) = fn
+	static const initcall_fn initcall_##fn __attribute__((IN_SOURCE_ORDER used, section(".initcall." INITCALL_KEY_##lab))) = fn
 #define INITCALL_KEY_1 "01"
 #define INITCALL_KEY_2 "02"
 #define INITCALL_KEY_3 "03"

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "kern/boot/initcall.h"
 #include "kern/boot/print.h"
 
 struct ktest {
@@ -23,7 +24,7 @@ struct ktest {
 #define KTEST_MANUAL(lab_, name_) KTEST_(lab_, name_, true)
 #define KTEST_(lab_, name_, manual_) \
 	static void ktest_##name_(void); \
-	static const struct ktest ktest_desc_##name_ __attribute__((used, section(".ktest"), aligned(8))) = \
+	static const struct ktest ktest_desc_##name_ __attribute__((IN_SOURCE_ORDER used, section(".ktest"), aligned(8))) = \
 		{ #name_, lab_, manual_, ktest_##name_ }; \
 	static void ktest_##name_(void)
 
