@@ -18,14 +18,14 @@ struct map_object;
 /* Implementer's contract (the file layer, shared anonymous memory). May sleep; called with no vm lock held.
  * get_page: page number `index` of the object with a reference for the caller, contents valid. -EIO, -ENOMEM, -ENOSPC;
  *   -ERANGE: past the end (the program gets SIGBUS). write: the caller will make it writable: allocate backing, mark dirty.
+ *   So a page is dirty whenever some entry lets it be written. Write-back clears the mark, then calls map_object_clean (the
+ *   next write faults and marks again), then writes.
  * peek: look around a fault: pages[i] = page index+i if it is in memory with valid contents, referenced, else NULL; returns how many it found.
- * set_dirty: an entry with the D bit was torn down or cleaned (may be called with object->lock held: atomics only).
- * ref/unref: a mapping begins/ends to use the object (ref may be called under object->lock; unref may sleep).
+ * ref/unref: a mapping begins/ends to use the object (ref: an atomic, may be called under locks; unref may sleep).
  * sync: write dirty pages first..last and wait (msync); NULL: nothing to do. name, ids: for /proc/PID/maps; NULL: anonymous. */
 struct map_ops {
 	int  (*get_page)(struct map_object *o, uint64_t index, bool write, struct page **out);
 	int  (*peek)(struct map_object *o, uint64_t index, struct page **pages, int n);
-	void (*set_dirty)(struct map_object *o, struct page *p);
 	void (*ref)(struct map_object *o);
 	void (*unref)(struct map_object *o);
 	int  (*sync)(struct map_object *o, uint64_t first, uint64_t last);
@@ -42,7 +42,7 @@ struct map_object {
 };
 void map_object_init(struct map_object *o, const struct map_ops *ops);
 /* Take pages [first, last] out of every page table (truncate, 3.0 hole punching). May sleep; caller has already made
- * get_page refuse or renew them. map_object_clean: write-protect them and report D bits through set_dirty (before write-back). */
+ * get_page refuse or renew them. map_object_clean: write-protect them (before write-back). */
 void map_object_zap(struct map_object *o, uint64_t first, uint64_t last);
 void map_object_clean(struct map_object *o, uint64_t first, uint64_t last);
 static inline bool map_object_mapped(const struct map_object *o) { return !list_empty(&o->mappings); }
