@@ -7,6 +7,8 @@ make qemu, qemu-nox   boot; -nox has the console on this terminal (leave: powero
 make qemu-gdb, qemu-nox-gdb, then make gdb in another window
 make grade            grade the labs
 make test             everything: grader, host-side tests, layer checks
+make bench            guest instructions per system call, fork, exec, fault
+make syscalls, lines  tables from the source: system calls there are, kernel lines per lab
 make clean, make help
 
 LAB=N       labs 1..N only            BOOT=bios|uefi|direct   DISK=virtio|virtio-mmio|ata|usb
