@@ -169,9 +169,9 @@ trap_init(void)
 	cpuid(1, 0, id);
 	trap_init_cpu(0, id[1] >> 24);
 	acpi_init();
+	ioapic_init();                   /* first: the 8259 must let go of its line while the local APIC still listens */
 	lapic_init();
 	lapic_init_cpu();
-	ioapic_init();
 	irq_register(VEC_ERROR, lapic_error, NULL, "lapic error");
 	cpus[0].online = true;
 	kprintf("trap: %d CPU%s, %d I/O APIC%s\n", acpi.ncpu, acpi.ncpu == 1 ? "" : "s", acpi.nioapic,
