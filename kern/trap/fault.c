@@ -46,12 +46,13 @@ walk_print(uint64_t va)
 	for (int level = 3; level >= 0; level--) {
 		int i = va >> (12 + 9 * level) & 511;
 		pte_t e;
+		const pte_t *t = directmap_ptr(table, PAGE_SIZE);
 
-		if (!page_of_phys(table)) {
+		if (!t) {
 			klog(LOG_ERR, "  %s at %#lx is not RAM\n", level_name[level], table);
 			return;
 		}
-		e = ((pte_t *)P2V(table))[i];
+		e = t[i];
 		klog(LOG_ERR, "  %s[%d] = %#lx%s%s%s%s%s\n", level_name[level], i, e, e & PTE_P ? " present" : " not present",
 		     e & PTE_W ? " writable" : "", e & PTE_U ? " user" : "", e & PTE_NX ? " no-execute" : "",
 		     level && e & PTE_PS ? " large" : "");
@@ -76,6 +77,13 @@ page_fault_print(const struct trapframe *tf, uint64_t cr2)
 	walk_print(cr2);
 }
 
+/* Did the processor switch stacks for this one? Then panic's own backtrace will not reach the code that met it. */
+static bool
+on_other_stack(const struct trapframe *tf)
+{
+	return tf->vector == VEC_DF || tf->vector == VEC_NMI || tf->vector == VEC_MC;
+}
+
 /* Print all that the frame of a fatal exception tells; `cr2` for page faults. */
 void
 fault_report(const struct trapframe *tf, uint64_t cr2)
@@ -88,6 +96,6 @@ fault_report(const struct trapframe *tf, uint64_t cr2)
 	registers_print(tf);
 	if (tf->vector == VEC_PF)
 		page_fault_print(tf, cr2);
-	if (!trap_from_user(tf) && tf->vector != VEC_DF)
+	if (!trap_from_user(tf) && on_other_stack(tf))
 		backtrace_print(tf->rbp);
 }

@@ -516,3 +516,42 @@ KTEST(3, fpu_lazy)
 	syscall_register(SYS_TEST, (syscall_fn)(void *)syscall_none, 0);
 	user_teardown();
 }
+
+/* ---- tests that end the machine: run by name, the harness looks at the last words and the exit status ---- */
+
+KTEST_MANUAL(3, poweroff)
+{
+	machine_poweroff();
+}
+
+KTEST_MANUAL(3, reboot)
+{
+	machine_reboot();
+}
+
+KTEST_MANUAL(3, kernel_fault)
+{
+	volatile int *volatile nowhere = (volatile int *)0x10;
+
+	*nowhere = 1;
+}
+
+KTEST_MANUAL(3, kernel_text_write)
+{
+	*(volatile char *)syscall_entry = 0;
+}
+
+/* Every call pushes 64 bytes, until the guard page stops it. */
+static __attribute__((noinline, noclone)) int
+recurse(volatile int n)
+{
+	volatile char room[64];
+
+	room[0] = (char)n;
+	return n < 0 ? 0 : recurse(n + 1) + room[0];
+}
+
+KTEST_MANUAL(3, kernel_stack_overflow)
+{
+	asm volatile("movq %0, %%rsp; xorl %%edi, %%edi; call *%1" :: "r"(kstack_alloc()), "r"(recurse) : "memory");
+}
