@@ -111,7 +111,7 @@ class Machine:
             if boot == "uefi":
                 argv += ["-bios", build.ovmf()]
         if image is not None:
-            argv += disk_args(disk, build.need(image) if isinstance(image, str) else image, writable)
+            argv += disk_args(disk, build.need(image) if isinstance(image, str) else image, writable, boot=boot != "direct")
         return argv
 
     # ---------------------------------------------------------------- console
@@ -182,7 +182,7 @@ class Machine:
         text = f"{what}\n--- end of the console:\n{self.tail()}"
         if qemu:
             text += f"\n--- QEMU said:\n{qemu[-2000:]}"
-        return GuestError(text + f"\n--- started as:\n{self.command}")
+        return GuestError(text + f"\n--- started as:\n{self.command[:3000]}")
 
     # ---------------------------------------------------------------- QMP
 
