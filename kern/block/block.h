@@ -36,16 +36,17 @@ struct bio {
 	void *arg;                 /* [s] */
 	int error;
 	uint32_t nsect;            /* layer: total sectors */
-	uint32_t pending;          /* layer: split parts still out */
-	struct list link;     /* layer/driver: queue */
-	struct bio *parent;        /* layer: split part of */
+	uint32_t pending;          /* layer: [a] split parts still out */
+	uint64_t disk_sector;      /* layer: first sector on the whole disk; what drivers use */
+	struct list link;          /* layer/driver: queue */
+	struct bio *parent;        /* layer: split part of; merged: the first of those it carries */
 	void *drv;                 /* driver */
 };
 
-/* Implementer's contract. submit: start or queue the request; never sleeps, never fails synchronously except by calling
- * bio_complete with an error; at most `max_vec` pieces and `max_sectors`. Called with no block-layer lock held. kick: all submitted
- * so far should reach the device (one notification for many). poll: complete what is finished without interrupts (early boot,
- * panic); may be NULL. */
+/* Implementer's contract. submit: start or queue the request b->op, b->disk_sector, b->nsect, b->vec; never sleeps, never fails
+ * synchronously except by calling bio_complete with an error; at most `max_vec` pieces and `max_sectors`, inside the disk, no write to a
+ * read-only one. Called with no block-layer lock held. kick: all submitted so far should reach the device (one notification for
+ * many); may be NULL. poll: complete what is finished, without interrupts (early boot), and give up on a dead device. */
 struct blockdev_ops {
 	void (*submit)(struct blockdev *d, struct bio *b);
 	void (*kick)(struct blockdev *d);
@@ -66,25 +67,28 @@ struct blockdev {
 	struct blockdev *disk;     /* [I] partitions: the whole disk; else itself */
 	uint64_t start;            /* [I] partition's first sector on the disk */
 	uint8_t type_guid[16], part_guid[16];   /* [I] GPT, as on disk; zero for MBR (then mbr_type) */
-	uint8_t mbr_type;
-	char part_label[37];
+	uint8_t mbr_type;          /* [I] */
+	uint8_t part_number;       /* [I] 0: whole disk */
+	uint32_t mbr_sig;          /* [I] disk signature of an MBR, for PARTUUID= */
+	char part_label[37];       /* [I] */
 	uint64_t nread, nwrite, sread, swrite;  /* [a] requests and sectors: /proc/diskstats */
 	void *cache;               /* [o] lab 7: page cache of the raw device */
-	struct list link;
+	struct blockdev *next;     /* [I] list of all, in order of registration */
 };
 
-/* Drivers: name prefix "vd"/"sd"; the layer picks the letter, reads the partition table (may sleep). -ENOMEM, -ENOSPC. */
+/* Drivers: fill nsectors, max_vec, max_sectors, readonly, has_flush, ops, drv; name prefix "vd"/"sd"; the layer picks the letter
+ * and reads the partition table (may sleep). 0, -EINVAL (empty, or limits of 0), -ENOSPC. d is never freed afterwards. */
 int  blockdev_register(struct blockdev *d, const char *prefix);
-void blockdev_gone(struct blockdev *d);
-void bio_complete(struct bio *b, int error);     /* drivers, any context */
+void blockdev_gone(struct blockdev *d);          /* any context: from now on everything fails with -ENXIO */
+void bio_complete(struct bio *b, int error);     /* drivers, any context, no lock held */
 
-struct blockdev *blockdev_find(const char *name);          /* "vda2", "/dev/vda2" or "PARTUUID=..."; NULL */
+struct blockdev *blockdev_find(const char *name);          /* "vda2", "/dev/vda2", "PARTUUID=...", "PARTLABEL=..."; NULL */
 struct blockdev *blockdev_next(struct blockdev *d);        /* NULL: first; in order of registration */
 /* The root disk: the word root=, else the first partition with the Linux-filesystem type GUID; NULL: none. */
 struct blockdev *blockdev_root(void);
 
 void bio_submit(struct bio *b);                  /* bounds-checked: -EIO through done. Never sleeps */
-int  bio_submit_wait(struct bio *b);             /* sets done itself; sleeps; returns b->error */
+int  bio_submit_wait(struct bio *b);             /* sets done and arg itself; sleeps; returns b->error */
 void block_plug(void);                           /* this thread collects submissions ... */
 void block_unplug(void);                         /* ... merges adjacent ones and sends them with one notification; never sleep in between */
 /* Simple synchronous transfer of kernel memory in the direct map. 0 or -errno. */
