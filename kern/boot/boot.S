@@ -37,8 +37,8 @@ mb2_header:
 	.long MB2_HEADER_MAGIC, 0, mb2_header_end - mb2_header
 	.long -(MB2_HEADER_MAGIC + 0 + (mb2_header_end - mb2_header))
 	.balign 8
-	.short 5, 1                          /* framebuffer, optional: any size, 32 bits per pixel */
-	.long 20, 0, 0, 32
+	.short 5, 1                          /* framebuffer, optional: 32 bits per pixel */
+	.long 20, 1024, 768, 32
 	.balign 8
 	.short 6, 0                          /* modules start on page boundaries */
 	.long 8
