@@ -37,6 +37,9 @@ pte_t *pt_walk(struct pagetable *pt, uint64_t va, bool create);
 pte_t *pt_walk_n(struct pagetable *pt, uint64_t va, unsigned n);
 /* Call fn on every present user leaf in [lo, hi), skipping absent tables fast; stops at a non-zero return, which it returns. */
 int  pt_each(struct pagetable *pt, uint64_t lo, uint64_t hi, int (*fn)(pte_t *pte, uint64_t va, void *arg), void *arg);
+/* The next run of user leaf entries that may be in use, at or after *va and below hi: sets *va to its first page and *n to its length
+ * (all in one table); NULL: no more. Entries of a run may be zero. Loop: for (...; (e = pt_next(pt, &va, hi, &n)); va += n * PAGE_SIZE). */
+pte_t *pt_next(struct pagetable *pt, uint64_t *va, uint64_t hi, unsigned *n);
 int  pt_map(struct pagetable *pt, uint64_t va, uint64_t pa, pte_t flags);   /* one 4 KiB page; asserts absent; refuses W without NX (asserts W^X) */
 pte_t pt_unmap(struct pagetable *pt, uint64_t va);                 /* returns the old entry, 0 if none; caller flushes */
 void pt_init_cpu(void);                                            /* other CPUs: NX, WP, global pages, kernel_pt */
