@@ -76,7 +76,7 @@ source_more(struct source *s)
 	char c;
 	ssize_t n;
 
-	if (s->ended)
+	if (s->ended || (s->prompts && interrupted))
 		return false;
 	if (s->prompts)
 		write(2, s->pos == s->begin ? "# " : "> ", 2);
