@@ -1,5 +1,6 @@
 """The dependency order is the syllabus: proved on the objects and on the includes, for every lab."""
 
+import functools
 import os
 import re
 import subprocess
@@ -30,6 +31,7 @@ def linker_script_symbols():
     return names
 
 
+@functools.lru_cache(maxsize=None)
 def symbols(path):
     """(defined, undefined) global symbols of an object or a relocatable link."""
     defined, undefined = set(), set()
