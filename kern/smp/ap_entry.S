@@ -1,12 +1,12 @@
 /* ap_entry.S - the first instructions of every other CPU: from real mode to C.               (lab 13)
  *
- * Idea.       A start-up IPI names a page below 1 MiB, where the CPU begins in 16-bit real mode. smp.c copies ap_trampoline
- *             there. It makes in one go the steps that boot.S made: the boot page tables still map the first 4 GiB one to
- *             one, so the jump to ap_long, at the image's physical address, lands in 64-bit mode.
+ * Idea.       A start-up IPI names a page below 1 MiB, where the CPU begins in 16-bit real mode. smp.c copies
+ *             ap_trampoline there. It makes in one go the steps that boot.S made: the boot page tables still
+ *             map the first 4 GiB one to one, so the jump to ap_long, at the image's physical address, lands
+ *             in 64-bit mode.
  * Interface.  ap_trampoline .. ap_trampoline_end; ap_stack, ap_root, ap_main: what smp.c fills in before.
  * Invariants. I1 code in the page refers to itself only relative to CS, whose base is the page.
- *             I2 one CPU at a time: who finds no stack in ap_stack came too late and halts.
- */
+ *             I2 one CPU at a time: who finds no stack in ap_stack came too late and halts. */
 #define KERNBASE 0xffffffff80000000
 #define PHYS(x) ((x) - KERNBASE)
 

@@ -1,7 +1,7 @@
 /* ipi.c - what CPUs tell each other: look at your queue, forget a translation, stop.         (lab 13)
  *
- * Idea.       A TLB shootdown is a request that must be answered before its page can be reused. Each CPU has one outgoing
- *             request, and an inbox with one bit per sender:
+ * Idea.       A TLB shootdown is a request that must be answered before its page can be reused. Each CPU has
+ *             one outgoing request, and an inbox with one bit per sender:
  *
  *                 sender s                                     target t
  *                 request[s] = { tree, va }                    bits = take inbox[t]
@@ -9,17 +9,17 @@
  *                 inbox[t] |= 1 << s; IPI to t                     flush as request[s] says
  *                 until waiting == 0: answer own inbox             clear t in request[s].waiting
  *
- *             Targets are the CPUs that may have the tree in CR3: pt_load announces a tree before it loads it, and the
- *             sender changed the entry before it asks. Either the sender sees the announcement, or the CPU's walk sees
- *             the new entry.
+ *             Targets are the CPUs that may have the tree in CR3: pt_load announces a tree before it loads
+ *             it, and the sender changed the entry before it asks. Either the sender sees the announcement,
+ *             or the CPU's walk sees the new entry.
  * Interface.  ipi_init fills lab 1's panic and spin-wait slots, lab 2's tlb_ops, lab 3's NMI, lab 4's kick.
  * Invariants. I1 request[s] is written only by CPU s, interrupts off, while request[s].waiting == 0.
  *             I2 answering takes no lock and waits for nobody.
- * Deadlock.   A CPU that cannot take the IPI has interrupts off. Then it is (a) in a shootdown of its own: it answers while it
- *             waits; (b) spinning for a spinlock: spin_lock calls our slot, and it answers; or (c) computing: it comes to
- *             (a), (b) or interrupts on by itself, because it waits for nobody. By I2 an answer always completes. So every
- *             sender gets its answers whatever locks it holds. CPUs that were stopped (panic, power-off) are not
- *             online and are not waited for.
+ * Deadlock.   A CPU that cannot take the IPI has interrupts off. Then it is (a) in a shootdown of its own: it
+ *             answers while it waits; (b) spinning for a spinlock: spin_lock calls our slot, and it answers;
+ *             or (c) computing: it comes to (a), (b) or interrupts on by itself, because it waits for nobody.
+ *             By I2 an answer always completes. So every sender gets its answers whatever locks it holds.
+ *             CPUs that were stopped (panic, power-off) are not online and are not waited for.
  * Locks.      None: I1 and atomic bits.
  */
 #include "kern/smp/smp.h"
@@ -55,7 +55,8 @@ flush_everything(void)
 	write_cr4(read_cr4() | CR4_PGE);
 }
 
-/* Do what a request says on this CPU. A CPU that idles in a user tree leaves it instead: it will not be asked again. */
+/* Do what a request says on this CPU. A CPU that idles in a user tree leaves it instead: it will not be asked
+ * again. */
 static void
 flush_local(const struct request *r)
 {
@@ -129,8 +130,8 @@ answers_await(struct request *r)
 	}
 }
 
-/* tlb_ops.flush: all other CPUs forget the translation of va (all: every one) in the tree; returns when they have. May be
- * called with interrupts off and spinlocks held, see Deadlock above. */
+/* tlb_ops.flush: all other CPUs forget the translation of va (all: every one) in the tree; returns when they
+ * have. May be called with interrupts off and spinlocks held, see Deadlock above. */
 static void
 tlb_shootdown(struct pagetable *pt, uint64_t va, bool all)
 {
@@ -157,8 +158,8 @@ tlb_shootdown(struct pagetable *pt, uint64_t va, bool all)
 
 static const struct tlb_ops smp_tlb_ops = { .flush = tlb_shootdown };
 
-/* The calling CPU is online from now on: requests sent before its interrupt controller could hear them are answered here,
- * and translations from before it could be asked are forgotten. Requires: interrupts off. */
+/* The calling CPU is online from now on: requests sent before its interrupt controller could hear them are
+ * answered here, and translations from before it could be asked are forgotten. Requires: interrupts off. */
 void
 tlb_join(void)
 {

@@ -1,10 +1,9 @@
 /* smp.c - starting the other CPUs.                                                           (lab 13)
  *
- * Idea.       ACPI names the CPUs. One after the other gets a stack and a start-up IPI, makes itself ready exactly as the first
- *             one did at boot, says that it is online, and becomes its own idle thread, looking for work.
- *             `maxcpus=N` starts fewer.
- * Invariants. I1 CPUs 0 .. ncpus-1 are online, ids without gaps.  I2 one CPU starts at a time.
- */
+ * Idea.       ACPI names the CPUs. One after the other gets a stack and a start-up IPI, makes itself ready
+ *             exactly as the first one did at boot, says that it is online, and becomes its own idle thread,
+ *             looking for work. `maxcpus=N` starts fewer.
+ * Invariants. I1 CPUs 0 .. ncpus-1 are online, ids without gaps.  I2 one CPU starts at a time. */
 #include "kern/smp/smp.h"
 #include "kern/boot/bootinfo.h"
 #include "kern/boot/initcall.h"
@@ -68,8 +67,7 @@ online_await(int id, uint64_t ns)
 
 /* Start the CPU with this APIC id as number ncpus.
  *
- * Returns: 0; -ENOMEM; -ETIMEDOUT: it did not come, and will do no harm if it comes later (ap_entry.S, I2).
- */
+ * Returns: 0; -ENOMEM; -ETIMEDOUT: it did not come, and will do no harm if it comes later (ap_entry.S, I2). */
 static int
 cpu_start(uint32_t apic_id, uint64_t page)
 {

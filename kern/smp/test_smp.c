@@ -1,7 +1,7 @@
-/* test_smp.c - lab 13 tested: every CPU runs, locks exclude, shootdowns reach everybody and cannot deadlock.   (lab 13)
+/* test_smp.c - lab 13 tested: every CPU runs, locks exclude, shootdowns reach everybody and cannot deadlock. (lab 13)
  *
- * Idea.       One kernel thread per CPU. Kernel threads are not preempted, so threads that wait for each other by spinning
- *             prove that each has a CPU of its own.
+ * Idea.       One kernel thread per CPU. Kernel threads are not preempted, so threads that wait for each
+ *             other by spinning prove that each has a CPU of its own.
  */
 #include "kern/boot/ktest.h"
 #include "kern/boot/spinlock.h"

@@ -1,11 +1,11 @@
 /* acpi.c - what the firmware's tables tell: CPUs, interrupt controllers, power, PCI.         (lab 3)
  *
- * Idea.       RSDP -> XSDT or RSDT -> tables, each with a signature, a length and a checksum. We read four: MADT (interrupt
- *             controllers), FADT (power), DSDT (only its \_S5_ object), MCFG (PCI express). ACPI 6.4, chapter 5.
+ * Idea.       RSDP -> XSDT or RSDT -> tables, each with a signature, a length and a checksum. We read four:
+ *             MADT (interrupt controllers), FADT (power), DSDT (only its \_S5_ object), MCFG (PCI express).
+ *             ACPI 6.4, chapter 5.
  * Interface.  acpi, acpi_table.
- * Invariants. I1 tables are input: every length is checked against what is mapped before it is believed; a bad table
- *             counts as absent.  I2 `acpi` always names this CPU and a local APIC address.
- */
+ * Invariants. I1 tables are input: every length is checked against what is mapped before it is believed; a
+ *             bad table counts as absent.  I2 `acpi` always names this CPU and a local APIC address. */
 #include "kern/boot/bootinfo.h"
 #include "kern/boot/print.h"
 #include "kern/mem/pagetable.h"
@@ -210,7 +210,8 @@ madt_cpu(uint32_t apic_id, bool enabled)
 		acpi.apic_ids[acpi.ncpu++] = apic_id;
 }
 
-/* MPS flags: polarity in bits 0-1, trigger in bits 2-3; 3 means low, or level; 0 the ISA bus's own: high, edge. */
+/* MPS flags: polarity in bits 0-1, trigger in bits 2-3; 3 means low, or level; 0 the ISA bus's own: high,
+ * edge. */
 static void
 madt_iso(const uint8_t *e)
 {
@@ -278,8 +279,9 @@ aml_byte(const uint8_t **p, const uint8_t *end)
 	return -1;
 }
 
-/* Find Name(_S5_, Package(){a, b, ...}) in the DSDT's byte code without interpreting it: the name, PackageOp (0x12), a package
- * length of 1 to 4 bytes (its first two bits tell), the number of elements, then the two sleep types (ACPI 6.4, 7.4.2). */
+/* Find Name(_S5_, Package(){a, b, ...}) in the DSDT's byte code without interpreting it: the name, PackageOp
+ * (0x12), a package length of 1 to 4 bytes (its first two bits tell), the number of elements, then the two
+ * sleep types (ACPI 6.4, 7.4.2). */
 static void
 s5_find(const uint8_t *p, uint32_t n)
 {

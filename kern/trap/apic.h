@@ -40,7 +40,8 @@ uint32_t lapic_timer_left(void);
 void lapic_timer_set_hz(uint64_t hz);
 
 void ioapic_init(void);                          /* 8259s off, all pins masked */
-/* Route a global system interrupt / an ISA interrupt to `vector` on the boot CPU. -ENODEV when no I/O APIC has it. */
+/* Route a global system interrupt / an ISA interrupt to `vector` on the boot CPU. -ENODEV when no I/O APIC
+ * has it. */
 int ioapic_route(uint32_t gsi, int vector, bool level, bool low);
 int ioapic_route_isa(int irq, int vector);
 /* Message address and data for an MSI to `vector` on CPU `cpu`. */

@@ -1,16 +1,17 @@
 /* clock.c - what time it is, and being called when it is later.                              (lab 3)
  *
- * Idea.       The processor's time-stamp counter (TSC) counts; one multiplication makes nanoseconds. How fast it counts is
- *             found by looking at a timer of known speed (ACPI PM timer, else the PIT) at the same moment, twice: once
- *             at boot over one millisecond, and again from a timer after 40 ms and 1 s, when the same reading error
- *             is 40 and 1000 times smaller. So nobody waits.
- *             Timers sit in a list per CPU, soonest first; the local APIC interrupts once, at the first one's time.
+ * Idea.       The processor's time-stamp counter (TSC) counts; one multiplication makes nanoseconds. How fast
+ *             it counts is found by looking at a timer of known speed (ACPI PM timer, else the PIT) at the
+ *             same moment, twice: once at boot over one millisecond, and again from a timer after 40 ms and 1
+ *             s, when the same reading error is 40 and 1000 times smaller. So nobody waits.
+ *             Timers sit in a list per CPU, soonest first; the local APIC interrupts once, at the first one's
+ *             time.
  * Interface.  clock.h.
  * Invariants. I1 clock_ns() never steps back: a new scale starts at the value the old one had at that moment.
- *             I2 hw_deadline <= every deadline in the queue and the slice's: the hardware may come early, never late.
+ *             I2 hw_deadline <= every deadline in the queue and the slice's: the hardware may come early,
+ *               never late.
  *             I3 t->cpu >= 0 exactly while t is in that CPU's queue.
- * Locks.      q->lock (RANK(3, 10)) guards the queue; not held while a timer's function runs.
- */
+ * Locks.      q->lock (RANK(3, 10)) guards the queue; not held while a timer's function runs. */
 #include "kern/trap/clock.h"
 #include "kern/boot/initcall.h"
 #include "kern/boot/print.h"
@@ -191,8 +192,8 @@ scale_set(uint64_t hz)
 	__atomic_store_n(&scale, new, __ATOMIC_RELEASE);
 }
 
-/* Timer: look again over a longer time. The PIT goes round in 55 ms, the PM timer at least in 4.6 s: if the machine stood
- * still for so long (a suspended host), the answer is far off and ignored. */
+/* Timer: look again over a longer time. The PIT goes round in 55 ms, the PM timer at least in 4.6 s: if the
+ * machine stood still for so long (a suspended host), the answer is far off and ignored. */
 static void
 clock_refine(struct timer *t)
 {
@@ -336,8 +337,8 @@ timer_remove(struct timer *t)
 	return false;
 }
 
-/* Call t->fn(t) when clock_ns() reaches `deadline`, on this CPU, in interrupt context. If t is armed already, the new
- * deadline replaces the old one. Nobody else may arm or cancel t at the same time.
+/* Call t->fn(t) when clock_ns() reaches `deadline`, on this CPU, in interrupt context. If t is armed already,
+ * the new deadline replaces the old one. Nobody else may arm or cancel t at the same time.
  *
  * Hint: most new deadlines are late ones, so the search starts at the end of the list.
  */
@@ -375,8 +376,7 @@ timer_running(struct timer *t)
 /* Make sure that t's function is not called any more, and is not running on another CPU.
  *
  * Requires: no lock held that t's function takes.
- * Returns:  whether t was armed, so that its function was not called for the last timer_arm.
- */
+ * Returns:  whether t was armed, so that its function was not called for the last timer_arm. */
 bool
 timer_cancel(struct timer *t)
 {
@@ -437,8 +437,8 @@ clock_set_slice_hook(void (*fn)(void))
 	slice_hook = fn;
 }
 
-/* Start a slice of `ns` on this CPU; 0: no slice. A timer already set for an earlier moment is left to come too early:
- * cheaper than setting it at every switch. Interrupts off. */
+/* Start a slice of `ns` on this CPU; 0: no slice. A timer already set for an earlier moment is left to come
+ * too early: cheaper than setting it at every switch. Interrupts off. */
 void
 clock_slice(uint64_t ns)
 {

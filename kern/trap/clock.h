@@ -1,7 +1,8 @@
 /* clock.h - time and timers.                                                                (lab 3)
  *
- * The clock is the TSC, calibrated against the ACPI PM timer (or the PIT) over the boot itself; wall time starts from the CMOS clock.
- * Timers are per CPU, driven by the local APIC in one-shot mode: no tick when nothing is due.
+ * The clock is the TSC, calibrated against the ACPI PM timer (or the PIT) over the boot itself; wall time
+ * starts from the CMOS clock. Timers are per CPU, driven by the local APIC in one-shot mode: no tick when
+ * nothing is due.
  */
 #ifndef KERN_TRAP_CLOCK_H
 #define KERN_TRAP_CLOCK_H
@@ -26,7 +27,8 @@ void timer_init(struct timer *t, void (*fn)(struct timer *t));
 void timer_arm(struct timer *t, uint64_t deadline_ns);      /* on this CPU; re-arms if armed */
 bool timer_cancel(struct timer *t);              /* true: it was armed and will not fire; waits while fn runs elsewhere */
 
-/* The scheduler's slice (lab 4): fn is called in interrupt context when the slice set on this CPU runs out. 0 = none. */
+/* The scheduler's slice (lab 4): fn is called in interrupt context when the slice set on this CPU runs out. 0
+ * = none. */
 void clock_set_slice_hook(void (*fn)(void));
 void clock_slice(uint64_t ns);
 

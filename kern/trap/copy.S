@@ -2,9 +2,11 @@
  *
  * Idea.       A fault at a listed instruction continues at its landing place instead of killing the kernel:
  *             FIXUP(instruction, landing) adds a pair to the exception table, which trap.c searches.
- *             With SMAP, user pages can be touched only between STAC and CLAC; without it these two instructions
- *             do not exist, so they are assembled as three-byte no-ops and patched in at boot (smap_sites).
- * Invariants. I1 addresses were checked against USER_END by usercopy.c.  I2 one way out of each function: after CLAC.
+ *             With SMAP, user pages can be touched only between STAC and CLAC; without it these two
+ *             instructions do not exist, so they are assembled as three-byte no-ops and patched in at boot
+ *             (smap_sites).
+ * Invariants. I1 addresses were checked against USER_END by usercopy.c.  I2 one way out of each function:
+ *             after CLAC.
  */
 #define KERNBASE 0xffffffff80000000
 #define STAC_CODE 0xcb                       /* 0f 01 cb; the no-op is 0f 1f 00 */
@@ -75,9 +77,9 @@ FUNCTION user_clear
 	FIXUP 1b, 4b
 	FIXUP 2b, 3b
 
-/* long user_strcpy(char *dst, const char *src, size_t n): length before the NUL, n when there is none in n bytes, -1 on
- * a fault. Eight bytes at a time: (w - 0x01..01) & ~w & 0x80..80 is not 0 when w holds a zero byte, whose lowest set
- * bit then belongs to the first one. Where eight bytes fault, one at a time. */
+/* long user_strcpy(char *dst, const char *src, size_t n): length before the NUL, n when there is none in n
+ * bytes, -1 on a fault. Eight bytes at a time: (w - 0x01..01) & ~w & 0x80..80 is not 0 when w holds a zero
+ * byte, whose lowest set bit then belongs to the first one. Where eight bytes fault, one at a time. */
 FUNCTION user_strcpy
 	SMAP STAC_CODE
 	movq %rdx, %rcx                      /* rcx bytes may still be written */

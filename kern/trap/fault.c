@@ -1,7 +1,8 @@
 /* fault.c - what to tell about an exception that kills.                                      (lab 3)
  *
- * Idea.       Everything a person wants to know who cannot rerun it: registers, where, why the page walk failed, who
- *             called. Runs in broken circumstances: takes no lock, allocates nothing, trusts no pointer it follows.
+ * Idea.       Everything a person wants to know who cannot rerun it: registers, where, why the page walk
+ *             failed, who called. Runs in broken circumstances: takes no lock, allocates nothing, trusts no
+ *             pointer it follows.
  */
 #include "kern/boot/print.h"
 #include "kern/mem/pagetable.h"
@@ -77,7 +78,8 @@ page_fault_print(const struct trapframe *tf, uint64_t cr2)
 	walk_print(cr2);
 }
 
-/* Did the processor switch stacks for this one? Then panic's own backtrace will not reach the code that met it. */
+/* Did the processor switch stacks for this one? Then panic's own backtrace will not reach the code that met
+ * it. */
 static bool
 on_other_stack(const struct trapframe *tf)
 {

@@ -1,12 +1,14 @@
 /* fpu.c - the FPU and SSE registers belong to whoever used them last.                        (lab 3)
  *
- * Idea.       Most threads touch no FPU register between two switches, so nothing is restored at a switch: CR0.TS makes the
- *             first FPU instruction trap (#NM), and only then the registers are loaded. Saved they are at the switch
- *             away, so that a thread may go on on another CPU; if it comes back to this one and nobody else used
- *             the registers meanwhile, they are still good.
+ * Idea.       Most threads touch no FPU register between two switches, so nothing is restored at a switch:
+ *             CR0.TS makes the first FPU instruction trap (#NM), and only then the registers are loaded.
+ *             Saved they are at the switch away, so that a thread may go on on another CPU; if it comes back
+ *             to this one and nobody else used the registers meanwhile, they are still good.
  * Interface.  fpu.h.
- * Invariants. I1 the registers hold f's state if this_cpu->fpu_loaded == f and f->cpu == this CPU; user code may use
- *                them only then (fpu_on, CR0.TS clear).  I2 while fpu_on is false, f->area is as new as the registers.
+ * Invariants. I1 the registers hold f's state if this_cpu->fpu_loaded == f and f->cpu == this CPU; user code
+ *             may use
+ *                them only then (fpu_on, CR0.TS clear).  I2 while fpu_on is false, f->area is as new as the
+ *                registers.
  * Locks.      None: interrupts off; f is the current thread's.
  */
 #include "kern/trap/fpu.h"
@@ -134,7 +136,8 @@ fpu_sync(struct fpu *f)
 	irq_restore(on);
 }
 
-/* The area may hold whatever a program wrote into its signal frame: clear the bits that would fault in FXRSTOR. */
+/* The area may hold whatever a program wrote into its signal frame: clear the bits that would fault in
+ * FXRSTOR. */
 void
 fpu_reload(struct fpu *f)
 {

@@ -1,8 +1,8 @@
 /* gdt.c - segments and the stacks that the processor switches to.                           (lab 3)
  *
- * Idea.       64-bit mode hardly uses segments; what is left is privilege (RPL of CS) and the task state segment (TSS),
- *             which holds stack pointers: rsp0 for traps from user mode, IST1..3 for exceptions that cannot trust the
- *             current stack.
+ * Idea.       64-bit mode hardly uses segments; what is left is privilege (RPL of CS) and the task state
+ *             segment (TSS), which holds stack pointers: rsp0 for traps from user mode, IST1..3 for
+ *             exceptions that cannot trust the current stack.
  *                 GDT: null | kernel code | kernel data | user data | user code | TSS (two slots)
  * Interface.  trap_prepare_cpu, gdt_load, trap_set_kstack.
  * Invariants. I1 TSS.rsp0 and cpu->syscall_rsp + 8 name the top of the current thread's kernel stack.

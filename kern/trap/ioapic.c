@@ -1,8 +1,9 @@
 /* ioapic.c - the I/O APIC: which interrupt pin goes to which vector of which CPU.            (lab 3)
  *
- * Idea.       Each pin ("global system interrupt" = the controller's first one + pin) has a 64-bit redirection entry, reached
- *             through an index and a data register (82093AA data sheet, 3.2). ISA interrupts arrive at the pin of the
- *             same number unless ACPI's overrides say otherwise. The two old 8259s are moved out of the way and masked.
+ * Idea.       Each pin ("global system interrupt" = the controller's first one + pin) has a 64-bit
+ *             redirection entry, reached through an index and a data register (82093AA data sheet, 3.2). ISA
+ *             interrupts arrive at the pin of the same number unless ACPI's overrides say otherwise. The two
+ *             old 8259s are moved out of the way and masked.
  * Interface.  ioapic_init, ioapic_route, ioapic_route_isa.
  * Locks.      ioapic_lock (RANK(3, 20)) guards the index registers.
  */

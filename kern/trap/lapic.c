@@ -1,10 +1,10 @@
 /* lapic.c - the local APIC: each CPU's interrupt inbox, its timer, and mail to other CPUs.   (lab 3)
  *
- * Idea.       Registers in memory, at the same physical address on every CPU, where each sees its own (SDM vol. 3, ch. 10).
+ * Idea.       Registers in memory, at the same physical address on every CPU, where each sees its own (SDM
+ *             vol. 3, ch. 10).
  * Interface.  apic.h.
  * Invariants. I1 xAPIC mode: 8-bit CPU numbers, registers in memory.
- * Locks.      None: each CPU has its own; two-step register writes run with interrupts off.
- */
+ * Locks.      None: each CPU has its own; two-step register writes run with interrupts off. */
 #include "kern/boot/print.h"
 #include "kern/mem/pagetable.h"
 #include "kern/trap/apic.h"
@@ -23,6 +23,8 @@ enum { LAPIC_ID = 0x20, LAPIC_TPR = 0x80, LAPIC_EOI = 0xb0, LAPIC_SVR = 0xf0, LA
 
 enum { SVR_ENABLE = 0x100, LVT_MASKED = 0x10000, LVT_NMI = 0x400, ICR_NMI = 0x400, ICR_INIT = 0x500, ICR_STARTUP = 0x600,
 	ICR_PENDING = 0x1000, ICR_ASSERT = 0x4000, TIMER_DIV_16 = 3 };
+
+#define LONGEST (60 * NSEC)        /* keeps the product in lapic_timer_oneshot small */
 
 static volatile uint32_t *lapic;                 /* [I] */
 static uint64_t timer_hz;                        /* [I] after calibration */
@@ -114,7 +116,8 @@ io_delay(int n)
 		inb(0x80);
 }
 
-/* Start a CPU at `entry_phys` in real mode (SDM vol. 3, 8.4.4.1; the long waits there are for the CPUs of 1995). */
+/* Start a CPU at `entry_phys` in real mode (SDM vol. 3, 8.4.4.1; the long waits there are for the CPUs of
+ * 1995). */
 void
 lapic_start_cpu(uint32_t apic_id, uint64_t entry_phys)
 {
@@ -157,8 +160,8 @@ lapic_timer_oneshot(uint64_t ns)
 		lapic_write(LAPIC_TIMER_INIT, 0);
 		return;
 	}
-	if (ns > NSEC)
-		ns = NSEC;
+	if (ns > LONGEST)
+		ns = LONGEST;
 	count = ns * timer_hz / NSEC + 1;
 	lapic_write(LAPIC_LVT_TIMER, VEC_TIMER);
 	lapic_write(LAPIC_TIMER_INIT, count > UINT32_MAX ? UINT32_MAX : count);

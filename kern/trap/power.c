@@ -1,8 +1,7 @@
 /* power.c - switching the machine off, or starting it anew.                                  (lab 3)
  *
- * Idea.       Ask nicely first (ACPI), then by what every PC had, then by force. Upper labs get a last word through
- *             shutdown_register: the page cache writes back, lab 13 stops the other CPUs.
- */
+ * Idea.       Ask nicely first (ACPI), then by what every PC had, then by force. Upper labs get a last word
+ *             through shutdown_register: the page cache writes back, lab 13 stops the other CPUs. */
 #include "kern/boot/print.h"
 #include "kern/mem/pagetable.h"
 #include "kern/trap/apic.h"

@@ -1,7 +1,8 @@
 /* syscall.c - filling the system-call table.                                                 (lab 3)
  *
- * Idea.       syscall_entry.S calls syscall_table[nr]. A call that wants all registers has syscall_with_frame there, which
- *             completes the frame and goes on to syscall_frame_table[nr]. Absent calls have syscall_none: -ENOSYS.
+ * Idea.       syscall_entry.S calls syscall_table[nr]. A call that wants all registers has syscall_with_frame
+ *             there, which completes the frame and goes on to syscall_frame_table[nr]. Absent calls have
+ *             syscall_none: -ENOSYS.
  * Invariants. I1 every entry of syscall_table can be called.
  * Locks.      None: written at boot.
  */

@@ -1,19 +1,23 @@
 /* syscall_entry.S - the fast road into the kernel and back.                                  (lab 3)
  *
- * Idea.       SYSCALL leaves the return address in rcx and the flags in r11 and touches no memory (SDM vol. 2). We build
- *             the upper part of struct trapframe, as far as C would destroy registers that Linux's ABI keeps:
+ * Idea.       SYSCALL leaves the return address in rcx and the flags in r11 and touches no memory (SDM vol.
+ *             2). We build the upper part of struct trapframe, as far as C would destroy registers that
+ *             Linux's ABI keeps:
  *
  *                 top   ss                          not written: only the long way needs it
  *                       rsp rflags cs rip error vector rdi rsi rdx r8 r9 r10 rax     <- fast call: %rsp here
  *                       rcx r11 rbx rbp r12 r13 r14 r15                              <- full frame: %rsp here
  *
- *             C keeps rbx, rbp, r12 to r15 by itself, so a call that does not look at them never stores them. Only calls
- *             that need all registers (SYSCALL_FRAME) or meet pending work complete the frame, and go back by IRET.
- * Interface.  syscall_entry (MSR_LSTAR), syscall_table, syscall_frame_table, syscall_none, syscall_with_frame.
+ *             C keeps rbx, rbp, r12 to r15 by itself, so a call that does not look at them never stores them.
+ *             Only calls that need all registers (SYSCALL_FRAME) or meet pending work complete the frame, and
+ *             go back by IRET.
+ * Interface.  syscall_entry (MSR_LSTAR), syscall_table, syscall_frame_table, syscall_none,
+ *             syscall_with_frame.
  * Invariants. I1 SFMASK cleared IF, DF, TF, AC, NT: no interrupt until the stack is ours.
- *             I2 SYSRET faults in the kernel, on the user's stack, if rcx is not canonical (SDM vol. 2, SYSRET). On the
- *                fast road rcx is the address after a SYSCALL instruction below USER_END, whose page is never mapped:
- *                canonical. Whoever may have changed rip takes the road by trap_user_return and IRET.
+ *             I2 SYSRET faults in the kernel, on the user's stack, if rcx is not canonical (SDM vol. 2,
+ *               SYSRET). On the
+ *                fast road rcx is the address after a SYSCALL instruction below USER_END, whose page is never
+ *                mapped: canonical. Whoever may have changed rip takes the road by trap_user_return and IRET.
  *             I3 the stack is 16-aligned at every call.
  */
 #include "kern/trap/offsets.h"
@@ -91,8 +95,8 @@ syscall_leave:
 	call trap_user_return
 	jmp trap_exit_user
 
-/* Stands in syscall_table for calls of syscall_frame_table: drops the return address, completes the frame and calls them.
- * rax still holds the number, rdi rsi rdx rcx r8 r9 the arguments. */
+/* Stands in syscall_table for calls of syscall_frame_table: drops the return address, completes the frame and
+ * calls them. rax still holds the number, rdi rsi rdx rcx r8 r9 the arguments. */
 	.global syscall_with_frame
 	.type syscall_with_frame, @function
 syscall_with_frame:

@@ -1,7 +1,8 @@
 /* test_trap.c - lab 3 tested: exceptions, user copies, timers, user mode.                    (lab 3)
  *
- * Idea.       Without processes, user mode is entered by hand: an address space with one code and one data page, a frame on a
- *             spare kernel stack, and a hook that jumps back here (longjmp) when the user code faults on purpose.
+ * Idea.       Without processes, user mode is entered by hand: an address space with one code and one data
+ *             page, a frame on a spare kernel stack, and a hook that jumps back here (longjmp) when the user
+ *             code faults on purpose.
  */
 #include "kern/boot/initcall.h"
 #include "kern/boot/ktest.h"
@@ -542,7 +543,7 @@ KTEST_MANUAL(3, kernel_text_write)
 }
 
 /* Every call pushes 64 bytes, until the guard page stops it. */
-static __attribute__((noinline, noclone)) int
+static __attribute__((noinline)) int
 recurse(volatile int n)
 {
 	volatile char room[64];

@@ -2,7 +2,8 @@
  *
  * Idea.       trap_entry.S builds a frame and calls trap_dispatch. Upper layers put themselves into slots:
  *
- *                 exception --> trap_register'ed handler --false--> user code:   user-fault hook (ends or signals it)
+ *                 exception --> trap_register'ed handler --false--> user code:   user-fault hook (ends or
+ *                 signals it)
  *                                                             `---> kernel code: exception table, else panic
  *                 interrupt --> every irq_register'ed handler of the vector, then end of interrupt
  *                 back to user mode, if this_cpu->work --> user_return hooks
@@ -10,7 +11,8 @@
  * Interface.  trap.h.
  * Invariants. I1 no spinlock is held on the way to user mode.  I2 interrupts are off from the last look at
  *             this_cpu->work until user mode.  I3 handlers run on the kernel stack of the interrupted thread.
- * Locks.      irq_lock (RANK(3, 30)) for changes of the handler lists; readers take no lock: entries are never unlinked.
+ * Locks.      irq_lock (RANK(3, 30)) for changes of the handler lists; readers take no lock: entries are
+ *             never unlinked.
  */
 #include "kern/trap/trap.h"
 #include "kern/boot/print.h"
@@ -247,7 +249,8 @@ trap_dispatch(struct trapframe *tf)
 		trap_user_return(tf);
 }
 
-/* Exceptions that came on a stack of their own (trap_entry.S): nothing here may sleep or return to user mode's hooks. */
+/* Exceptions that came on a stack of their own (trap_entry.S): nothing here may sleep or return to user
+ * mode's hooks. */
 void
 trap_dispatch_ist(struct trapframe *tf)
 {
@@ -264,8 +267,9 @@ trap_dispatch_ist(struct trapframe *tf)
 
 /* ---- the way back ---- */
 
-/* A frame may hold what a debugger or a signal handler's return put there. IRET faults in the kernel on a bad one, so
- * make it good: user selectors, harmless flags, and instead of an address beyond user memory one that faults in user mode. */
+/* A frame may hold what a debugger or a signal handler's return put there. IRET faults in the kernel on a bad
+ * one, so make it good: user selectors, harmless flags, and instead of an address beyond user memory one that
+ * faults in user mode. */
 static inline void
 frame_mend(struct trapframe *tf)
 {
@@ -276,7 +280,8 @@ frame_mend(struct trapframe *tf)
 		tf->rip = USER_END;
 }
 
-/* -ERESTART... must not reach user mode: lab 11's hook has restarted the call or not; what is left becomes -EINTR. */
+/* -ERESTART... must not reach user mode: lab 11's hook has restarted the call or not; what is left becomes
+ * -EINTR. */
 static inline void
 restart_fold(struct trapframe *tf)
 {
@@ -289,8 +294,7 @@ restart_fold(struct trapframe *tf)
 /* Run the hooks while there is work, then make the frame fit for user mode.
  *
  * Requires: the frame returns to user mode; no lock held.
- * Does:     returns with interrupts off and no work pending. May sleep, may not return (killed).
- */
+ * Does:     returns with interrupts off and no work pending. May sleep, may not return (killed). */
 void
 trap_user_return(struct trapframe *tf)
 {

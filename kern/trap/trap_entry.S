@@ -1,4 +1,4 @@
-/* trap_entry.S - one way in, one way out: from any exception or interrupt to trap_dispatch and back.   (lab 3)
+/* trap_entry.S - one way in, one way out: from any exception or interrupt to trap_dispatch and back. (lab 3)
  *
  * Idea.       256 stubs of 16 bytes push what the processor did not, so that all frames look alike:
  *
@@ -8,9 +8,10 @@
  *                 %rsp ------->  registers               by trap_common; the whole is struct trapframe
  *
  * Interface.  trap_stubs (the IDT points into it), trap_return, entry_smap_sites.
- * Invariants. I1 in the kernel GS base is &cpus[n]; in user mode it is the user's, and ours waits in KERNEL_GS_BASE.
- *                CS tells which one is loaded, except between SYSCALL and its SWAPGS: interrupts are off there, and
- *                what cannot be turned off (NMI, double fault, machine check) asks the register itself.
+ * Invariants. I1 in the kernel GS base is &cpus[n]; in user mode it is the user's, and ours waits in
+ *                KERNEL_GS_BASE. CS tells which one is loaded, except between SYSCALL and its SWAPGS:
+ *                interrupts are off there, and what cannot be turned off (NMI, double fault, machine check)
+ *                asks the register itself.
  *             I2 C code runs with DF and AC clear, whatever user code left.
  */
 #include "kern/trap/offsets.h"
@@ -99,7 +100,8 @@ trap_return:
 	call trap_user_return
 	jmp trap_exit_user
 
-/* Stacks of their own (IST). Whose GS is loaded? Ours is a kernel address: the sign bit tells; %ebx remembers. */
+/* Stacks of their own (IST). Whose GS is loaded? Ours is a kernel address: the sign bit tells; %ebx
+ * remembers. */
 trap_common_ist:
 	CLAC_SITE
 	cld

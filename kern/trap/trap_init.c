@@ -1,7 +1,8 @@
 /* trap_init.c - making a CPU ready for traps: the IDT, SYSCALL, and the protections.         (lab 3)
  *
- * Idea.       The interrupt descriptor table points at the stubs; four registers tell SYSCALL where to go; CR0 and CR4 turn
- *             on everything that keeps the kernel away from user memory. Each CPU runs trap_init_cpu once.
+ * Idea.       The interrupt descriptor table points at the stubs; four registers tell SYSCALL where to go;
+ *             CR0 and CR4 turn on everything that keeps the kernel away from user memory. Each CPU runs
+ *             trap_init_cpu once.
  * Interface.  trap_init_cpu.
  * Invariants. I1 the IDT is the same for all CPUs and never changes after boot.
  */
@@ -65,7 +66,8 @@ idt_fill(void)
 	}
 }
 
-/* Turn the no-ops at `sites` into STAC and CLAC. Kernel text is read-only, which CR0.WP makes so for the kernel too. */
+/* Turn the no-ops at `sites` into STAC and CLAC. Kernel text is read-only, which CR0.WP makes so for the
+ * kernel too. */
 static void
 smap_patch(const struct smap_site *sites)
 {
@@ -127,8 +129,8 @@ syscall_init_cpu(void)
 /* Make the calling CPU, number `id`, ready for traps and system calls.
  *
  * Requires: trap_prepare_cpu(id) succeeded; interrupts off; the kernel's page tables loaded.
- * Does:     GDT, TSS, IDT, GS base, SYSCALL, protections, lazy FPU; the current stack becomes the one for traps from
- *           user mode until trap_set_kstack says better.
+ * Does:     GDT, TSS, IDT, GS base, SYSCALL, protections, lazy FPU; the current stack becomes the one for
+ *           traps from user mode until trap_set_kstack says better.
  */
 void
 trap_init_cpu(int id, uint32_t apic_id)

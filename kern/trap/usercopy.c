@@ -1,7 +1,7 @@
 /* usercopy.c - checked copies between kernel and user memory.                                (lab 3)
  *
- * Idea.       Check the range against USER_END, so that only user addresses reach the instructions in copy.S; a
- *             fault there ends the copy. Exactly how much was copied is known to the byte.
+ * Idea.       Check the range against USER_END, so that only user addresses reach the instructions in copy.S;
+ *             a fault there ends the copy. Exactly how much was copied is known to the byte.
  * Invariants. I1 no address at or above USER_END is ever touched on behalf of a user pointer.
  *             I2 callers may sleep (demand paging), except of the _nofault functions.
  */
@@ -84,7 +84,8 @@ copyout_nofault(uint64_t udst, const void *src, size_t n)
 
 /* Copy a NUL-terminated string of fewer than `n` bytes.
  *
- * Returns: its length without the NUL; -EFAULT; -ENAMETOOLONG when no NUL is within n bytes (dst is then not terminated).
+ * Returns: its length without the NUL; -EFAULT; -ENAMETOOLONG when no NUL is within n bytes (dst is then not
+ * terminated).
  */
 long
 copyinstr(char *dst, uint64_t usrc, size_t n)
