@@ -9,9 +9,10 @@
  * Interface.  clock.h.
  * Invariants. I1 clock_ns() never steps back: a new scale starts at the value the old one had at that moment.
  *             I2 hw_deadline <= every deadline in the queue and the slice's: the hardware may come early,
- *               never late.
+ *                never late.
  *             I3 t->cpu >= 0 exactly while t is in that CPU's queue.
- * Locks.      q->lock (RANK(3, 10)) guards the queue; not held while a timer's function runs. */
+ * Locks.      q->lock (RANK(3, 10)) guards the queue; not held while a timer's function runs.
+ */
 #include "kern/trap/clock.h"
 #include "kern/boot/initcall.h"
 #include "kern/boot/print.h"

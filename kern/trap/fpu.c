@@ -6,9 +6,8 @@
  *             to this one and nobody else used the registers meanwhile, they are still good.
  * Interface.  fpu.h.
  * Invariants. I1 the registers hold f's state if this_cpu->fpu_loaded == f and f->cpu == this CPU; user code
- *             may use
- *                them only then (fpu_on, CR0.TS clear).  I2 while fpu_on is false, f->area is as new as the
- *                registers.
+ *                may use them only then (fpu_on, CR0.TS clear).
+ *             I2 while fpu_on is false, f->area is as new as the registers.
  * Locks.      None: interrupts off; f is the current thread's.
  */
 #include "kern/trap/fpu.h"

@@ -15,9 +15,9 @@
  *             syscall_with_frame.
  * Invariants. I1 SFMASK cleared IF, DF, TF, AC, NT: no interrupt until the stack is ours.
  *             I2 SYSRET faults in the kernel, on the user's stack, if rcx is not canonical (SDM vol. 2,
- *               SYSRET). On the
- *                fast road rcx is the address after a SYSCALL instruction below USER_END, whose page is never
- *                mapped: canonical. Whoever may have changed rip takes the road by trap_user_return and IRET.
+ *                SYSRET). On the fast road rcx is the address after a SYSCALL instruction below USER_END,
+ *                whose page is never mapped: canonical. Whoever may have changed rip takes the road by
+ *                trap_user_return and IRET.
  *             I3 the stack is 16-aligned at every call.
  */
 #include "kern/trap/offsets.h"
