@@ -37,7 +37,7 @@ struct file {
 	struct path path;          /* [I] dentry NULL: none */
 	uint64_t pos;              /* [p] */
 	struct mutex pos_lock;     /* RANK_VFS(80) */
-	uint64_t ra_next, ra_size; /* [p] read-ahead state */
+	uint64_t ra_next, ra_size, ra_end;   /* [p] read-ahead state, pages (pageread.c); hints only */
 	int dirpos_err;
 	void *priv;                /* ops' own */
 };

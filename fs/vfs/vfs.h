@@ -64,6 +64,8 @@ struct super {
 	struct list inodes;   /* [l] all cached inodes */
 	struct list dirty;    /* [l] inodes with dirty attributes or pages */
 	uint32_t refs;             /* [a] mounts and open uses */
+	uint32_t nwriteback;       /* [a] pages being written */
+	struct waitq wait;         /* nwriteback reached 0 */
 	uint64_t max_size;         /* [I] largest file, bytes; super_new: 2^63-1 */
 	bool uncached;             /* [I] names come and go by themselves (procfs): ask lookup every time */
 	void *priv;                /* file system's */
@@ -137,6 +139,7 @@ struct inode {
 	uint64_t shrink;           /* [a] while a truncate is under way: pages from this byte on are refused; else ~0 */
 	uint64_t npages;           /* [c] */
 	uint64_t ndirty;           /* [c] */
+	uint32_t nwriteback;       /* [a] pages being written */
 	int wberr;                 /* [a] a write-back failed since the last fsync */
 	struct waitq wait;         /* page unlock, write-back end */
 

@@ -1,0 +1,65 @@
+/* dentry.h - the name cache.                                                                  (lab 7) */
+#ifndef FS_VFS_DENTRY_H
+#define FS_VFS_DENTRY_H
+
+#include "fs/vfs/vfs.h"
+
+#define DENTRY_INLINE 40     /* names up to this length live in the dentry and can be found without a lock */
+#define DENTRY_DEAD 0x80000000u
+
+enum { D_HASHED = 1, D_MOUNTED = 2 };
+
+/* key: I immutable while referenced; a atomic; d dcache_lock, and changes that could mislead a lock-free reader bump the sequence */
+struct dentry {
+	uint32_t refs;             /* [a] children hold one each; DENTRY_DEAD: on the pool's chain */
+	uint32_t hash;             /* [d] of name and parent */
+	struct dentry *parent;     /* [d] itself for a root */
+	struct inode *inode;       /* [d] referenced; NULL: there is no such name */
+	struct dentry *next;       /* [d] hash chain */
+	struct super *sb;          /* [I] */
+	uint16_t len;              /* [d] */
+	uint8_t flags;             /* [d] D_* */
+	uint8_t used;              /* [a] looked up since the clock's hand passed */
+	char *name;                /* [d] iname, or allocated when longer */
+	struct list children, sibling;   /* [d] */
+	struct list clock;         /* [d] all hashed dentries, for pruning */
+	char iname[DENTRY_INLINE];
+};
+
+extern uint32_t dcache_seq;  /* odd: a change is under way */
+
+/* Lock-free readers: begin; look at dentries, inodes, mounts; what was seen counts only if it is still valid at the end. */
+static inline uint32_t dentry_read_begin(void) { return __atomic_load_n(&dcache_seq, __ATOMIC_ACQUIRE); }
+
+static inline bool
+dentry_read_valid(uint32_t seq)
+{
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return !(seq & 1) && __atomic_load_n(&dcache_seq, __ATOMIC_RELAXED) == seq;
+}
+
+/* Name hash, fed byte by byte by the path walker. */
+static inline uint32_t name_hash_begin(const struct dentry *parent) { return (uint32_t)((uint64_t)parent >> 6) * 0x9e3779b1u; }
+static inline uint32_t name_hash_add(uint32_t h, unsigned char c) { return (h ^ c) * 0x01000193u; }
+
+struct dentry *dentry_peek(const struct dentry *parent, const char *name, size_t len, uint32_t hash);
+bool dentry_try_get(struct dentry *d);               /* lock-free reader's reference: validate afterwards */
+struct dentry *dentry_get(struct dentry *d);
+void dentry_put(struct dentry *d);                   /* may sleep */
+struct dentry *dentry_find(struct dentry *parent, const char *name, size_t len);
+/* New name below parent (sb->ns held, name not cached); ip's reference is taken over, also on failure; NULL: negative. */
+int  dentry_add(struct dentry *parent, const char *name, size_t len, struct inode *ip, struct dentry **out);
+void dentry_set_inode(struct dentry *d, struct inode *ip);       /* negative -> ip (reference taken over) */
+void dentry_delete(struct dentry *d);                /* the name is gone from disk; children too */
+int  dentry_move(struct dentry *d, struct dentry *ndir, const char *name, size_t len, struct dentry *over);
+bool dentry_is_below(struct dentry *d, struct dentry *top);      /* d == top or below; sb->ns held */
+void dentry_prune_children(struct dentry *d);        /* forget unused names below d */
+void dentry_prune_super(struct super *sb);
+int  dentry_prune(int n);
+uint32_t dentry_count(void);
+
+/* For mount.c: change what the walker sees, under dcache_lock with the sequence odd. */
+void dentry_change_begin(void);
+void dentry_change_end(void);
+
+#endif

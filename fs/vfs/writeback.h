@@ -1,0 +1,12 @@
+/* writeback.h - from the page cache to the disk.                                              (lab 7) */
+#ifndef FS_VFS_WRITEBACK_H
+#define FS_VFS_WRITEBACK_H
+
+#include "fs/vfs/vfs.h"
+
+void page_mark_dirty(struct inode *ip, struct page *p);      /* contents changed; any page of ip, no spinlock */
+int  super_sync(struct super *sb, bool wait);
+int  inode_sync(struct inode *ip, bool datasync);            /* fsync's work */
+void writeback_balance(struct inode *ip);                    /* a writer: wait when too much is dirty */
+
+#endif
