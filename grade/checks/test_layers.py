@@ -9,7 +9,7 @@ import pytest
 
 from grade.eclipse import build, labs
 
-GENERATED = {"labinfo", "nlabinfo", "ksyms", "nksyms", "ksym_names"}
+GENERATED = {"labinfo", "nlabinfo", "ksyms", "nksyms", "ksym_names", "font8x16", "font_nglyphs"}
 NM = os.environ.get("NM", "nm")
 LD = os.environ.get("LD", "ld")
 

@@ -1,11 +1,12 @@
 /* boot.S - the first instructions: from the boot loader's 32-bit world to kmain in long mode.  (lab 1)
  *
- * Idea.       Two doors, one corridor. GRUB enters at boot_multiboot, `qemu -kernel` at boot_pvh; both are in 32-bit
- *             protected mode with paging off and interrupts off. The corridor builds page tables for the first 4 GiB,
- *             maps them three times, turns on long mode and calls kmain at its high address:
+ * Idea.       Two doors, one corridor. GRUB enters at boot_multiboot, `qemu -kernel` at boot_pvh; both are
+ *             in 32-bit protected mode with paging off and interrupts off. The corridor builds page tables
+ *             for the first 4 GiB, maps them three times, turns on long mode and calls kmain at its high
+ *             address:
  *
  *                 virtual                        physical
- *                 0                       .. 4G  same            while we walk through the door; lab 2 drops it
+ *                 0                       .. 4G  same            while we walk through; lab 2 drops it
  *                 DIRECTMAP               .. +4G same            P2V
  *                 KERNBASE                .. +1G the first GiB   the kernel image
  *

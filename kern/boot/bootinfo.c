@@ -1,7 +1,8 @@
 /* bootinfo.c - reads what the boot loader left in memory, whichever loader it was.            (lab 1)
  *
- * Idea.       Multiboot2 leaves a list of tags, PVH a structure with pointers. Both become `bootinfo`, copied, so that
- *             the loader's memory is free afterwards. Only the boot archive stays where it is.
+ * Idea.       Multiboot2 leaves a list of tags, PVH a structure with pointers. Both become `bootinfo`,
+ *             copied, so that the loader's memory is free afterwards. Only the boot archive stays where it
+ *             is.
  * Interface.  bootinfo_init once; then bootinfo and cmdline_*.
  * Invariants. I1 no byte outside [0, BOOT_MAPPED) is read, whatever lengths the loader claims.
  *             I2 bootinfo.cmdline ends in NUL.  I3 for every range base + len does not overflow.
@@ -60,7 +61,9 @@ archive_set(struct bootinfo *b, uint64_t base, uint64_t size)
 
 /* ---- Multiboot2 (specification 3.6) ---- */
 
-enum { TAG_END = 0, TAG_CMDLINE = 1, TAG_MODULE = 3, TAG_MMAP = 6, TAG_FRAMEBUFFER = 8, TAG_ACPI_OLD = 14, TAG_ACPI_NEW = 15 };
+enum {
+	TAG_END = 0, TAG_CMDLINE = 1, TAG_MODULE = 3, TAG_MMAP = 6, TAG_FRAMEBUFFER = 8, TAG_ACPI_OLD = 14, TAG_ACPI_NEW = 15
+};
 
 struct mb2_tag { uint32_t type, size; };
 struct mb2_module { struct mb2_tag tag; uint32_t start, end; };
@@ -104,7 +107,8 @@ mb2_framebuffer(struct bootinfo *b, const uint8_t *p, size_t size)
 		return;
 	if (f.width > 16384 || f.height > 16384 || f.pitch < f.width * 4 || f.pitch > 1 << 20)
 		return;
-	b->fb = (struct framebuffer){ f.phys, f.pitch, f.width, f.height, f.bpp, f.red_pos, f.green_pos, f.blue_pos };
+	b->fb = (struct framebuffer){ f.phys, f.pitch, f.width, f.height, f.bpp,
+		f.red_pos, f.green_pos, f.blue_pos };
 }
 
 static void
@@ -212,7 +216,8 @@ bootinfo_init(uint32_t magic, uint64_t info_phys)
 
 /* ---- kernel words ---- */
 
-/* The next word at *s as [start, returned length), stopping at a lone "--", after which words are init's. 0: no more. */
+/* The next word at *s as [start, returned length), stopping at a lone "--", after which words are init's.
+ * 0: no more. */
 static size_t
 word_next(const char **s)
 {

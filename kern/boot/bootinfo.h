@@ -49,7 +49,8 @@ const char *cmdline_init_args(void);
 /* Is one of the (possibly many) `key=` words `value`, or `value,something`? */
 bool cmdline_has(const char *key, const char *value);
 
-/* The parsers, on any bytes: they read info[0..n) and nothing else, and never fail on what they find there. */
+/* The parsers, on any bytes: they read info[0..n) and nothing else, and never fail on what they find
+ * there. */
 void bootinfo_parse_multiboot2(struct bootinfo *b, const uint8_t *info, size_t n);
 
 #endif

@@ -14,7 +14,8 @@ typedef void (*initcall_fn)(void);
 /* INITCALL(4, sched_init): kernel.lds sorts the sections by name, so two digits. */
 #define INITCALL(lab, fn) INITCALL_(lab, fn)
 #define INITCALL_(lab, fn) \
-	static const initcall_fn initcall_##fn __attribute__((IN_SOURCE_ORDER used, section(".initcall." INITCALL_KEY_##lab))) = fn
+	static const initcall_fn initcall_##fn \
+		__attribute__((IN_SOURCE_ORDER used, section(".initcall." INITCALL_KEY_##lab))) = fn
 #define INITCALL_KEY_1 "01"
 #define INITCALL_KEY_2 "02"
 #define INITCALL_KEY_3 "03"

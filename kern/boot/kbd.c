@@ -1,7 +1,8 @@
 /* kbd.c - PS/2 keyboard: scan codes of set 1 to the bytes a terminal would send.               (lab 1)
  *
- * Idea.       The keyboard says "key 0x1e down", "key 0x1e up" (top bit). We keep the shift keys' state and look the rest
- *             up in two tables. Arrow keys become escape sequences, as on a serial terminal, so readers need not care.
+ * Idea.       The keyboard says "key 0x1e down", "key 0x1e up" (top bit). We keep the shift keys' state
+ *             and look the rest up in two tables. Arrow keys become escape sequences, as on a serial
+ *             terminal, so readers need not care.
  * Interface.  kbd_getc for the screen consoles.
  * Locks.      The callers': print.c reads all consoles under its flag.
  */
@@ -16,7 +17,10 @@ enum { CMD_READ_CONFIG = 0x20, CMD_WRITE_CONFIG = 0x60 };
 enum { CONFIG_IRQ1 = 0x01, CONFIG_OFF = 0x10, CONFIG_SET1 = 0x40 };
 #define TRIES 10000                        /* the controller answers within microseconds, or is not there */
 
-enum { KEY_UP = 0x80, KEY_EXTENDED = 0xe0, KEY_CTRL = 0x1d, KEY_LSHIFT = 0x2a, KEY_RSHIFT = 0x36, KEY_ALT = 0x38, KEY_CAPS = 0x3a };
+enum {
+	KEY_UP = 0x80, KEY_EXTENDED = 0xe0,
+	KEY_CTRL = 0x1d, KEY_LSHIFT = 0x2a, KEY_RSHIFT = 0x36, KEY_ALT = 0x38, KEY_CAPS = 0x3a
+};
 
 /* By scan code, 0x00 .. 0x39, US layout. */
 static const char plain[] = "\0\0331234567890-=\177\tqwertyuiop[]\r\0asdfghjkl;'`\0\\zxcvbnm,./\0*\0 ";
@@ -24,8 +28,8 @@ static const char shifted[] = "\0\033!@#$%^&*()_+\177\tQWERTYUIOP{}\r\0ASDFGHJKL
 
 /* Keys sent after KEY_EXTENDED (and the keypad's without): what xterm sends. */
 static const struct { uint8_t code; char text[5]; } cursor_keys[] = {
-	{ 0x48, "\033[A" }, { 0x50, "\033[B" }, { 0x4d, "\033[C" }, { 0x4b, "\033[D" }, { 0x47, "\033[H" }, { 0x4f, "\033[F" },
-	{ 0x49, "\033[5~" }, { 0x51, "\033[6~" }, { 0x52, "\033[2~" }, { 0x53, "\033[3~" },
+	{ 0x48, "\033[A" }, { 0x50, "\033[B" }, { 0x4d, "\033[C" }, { 0x4b, "\033[D" },
+	{ 0x47, "\033[H" }, { 0x4f, "\033[F" }, { 0x49, "\033[5~" }, { 0x51, "\033[6~" }, { 0x52, "\033[2~" }, { 0x53, "\033[3~" },
 };
 
 static bool present;

@@ -1,7 +1,7 @@
 /* ksym.c - which function is at this address?                                                 (lab 1)
  *
- * Idea.       The build links the kernel twice; the second time with a table of all functions sorted by address
- *             (lib/host/ksyms.sh), so that a backtrace can name them without any help from outside.
+ * Idea.       The build links the kernel twice; the second time with a table of all functions sorted by
+ *             address (lib/host/ksyms.sh), so that a backtrace can name them without any help from outside.
  */
 #include "kern/boot/print.h"
 

@@ -1,7 +1,7 @@
 /* ktest.c - runs the tests that the kernel words ask for.                                     (lab 1)
  *
- * Idea.       KTEST() leaves a descriptor in section .ktest; `ktest=` picks from that table. A test that leaves fewer
- *             free pages than it found has failed, whatever it printed.
+ * Idea.       KTEST() leaves a descriptor in section .ktest; `ktest=` picks from that table. A test that
+ *             leaves fewer free pages than it found has failed, whatever it printed.
  */
 #include "kern/boot/ktest.h"
 #include "kern/boot/bootinfo.h"

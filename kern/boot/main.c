@@ -1,8 +1,8 @@
 /* main.c - kmain: the order of the syllabus, executed.                                        (lab 1)
  *
- * Idea.       Every layer hangs its init function into the initcall table; kmain runs the table in lab order. The highest
- *             layer that knows what to do with a CPU (lab 4's scheduler) registers as main; without one, the kernel
- *             tests itself if asked to, or says what it cannot do yet.
+ * Idea.       Every layer hangs its init function into the initcall table; kmain runs the table in lab
+ *             order. The highest layer that knows what to do with a CPU (lab 4's scheduler) registers as
+ *             main; without one, the kernel tests itself if asked to, or says what it cannot do yet.
  */
 #include "kern/boot/bootinfo.h"
 #include "kern/boot/cpu.h"

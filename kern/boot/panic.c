@@ -1,7 +1,8 @@
 /* panic.c - the kernel's last words.                                                          (lab 1)
  *
- * Idea.       Stop everybody else, say where and why, who was running, which locks were held and how we got here; then
- *             leave QEMU at once, or stand still. Upper layers add facts through panic_register.
+ * Idea.       Stop everybody else, say where and why, who was running, which locks were held and how we
+ *             got here; then leave QEMU at once, or stand still. Upper layers add facts through
+ *             panic_register.
  * Invariants. I1 exactly one CPU panics; others that want to stop silently.  I2 a panic inside panic ends it.
  * Locks.      Takes none, breaks the console's.
  */
@@ -54,8 +55,9 @@ debug_exit(int code)
 	outl(DEBUG_EXIT_PORT, (uint32_t)code);
 }
 
-/* Print the call chain that starts at frame pointer rbp (0: our caller's). Stops at the first implausible frame.
- * Hint: -fno-omit-frame-pointer keeps at [rbp] the caller's rbp and at [rbp + 8] the return address. */
+/* Print the call chain that starts at frame pointer rbp (0: our caller's). Stops at the first implausible
+ * frame. Hint: -fno-omit-frame-pointer keeps at [rbp] the caller's rbp and at [rbp + 8] the return
+ * address. */
 void
 backtrace_print(uint64_t rbp)
 {

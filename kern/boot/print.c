@@ -1,12 +1,13 @@
 /* print.c - from printf to the consoles, by way of a log that remembers.                     (lab 1)
  *
- * Idea.       Consoles are a list of byte sinks. A log line goes into a ring of LOGSZ bytes and, when its level is
- *             important enough, to every console. A console that registers late is first given what the ring holds,
- *             so that lines from before it are not lost.
- * Interface.  klog/kprintf for the kernel's words, cons_write/cons_getc for raw bytes (the tty of lab 7), klog_read.
+ * Idea.       Consoles are a list of byte sinks. A log line goes into a ring of LOGSZ bytes and, when its
+ *             level is important enough, to every console. A console that registers late is first given
+ *             what the ring holds, so that lines from before it are not lost.
+ * Interface.  klog/kprintf for the kernel's words, klog_read; cons_write/cons_getc for raw bytes (lab 7's tty).
  * Invariants. I1 the ring holds the last min(logged, LOGSZ) bytes, the newest at logged - 1.
- * Locks.      One bare flag instead of a spinlock: panic must be able to break it, and spinlocks report through here.
- *             It is taken with interrupts off, so its holder finishes; the drivers' put functions lock nothing.
+ * Locks.      One bare flag instead of a spinlock: panic must be able to break it, and spinlocks report
+ *             through here. It is taken with interrupts off, so its holder finishes; the drivers' put
+ *             functions lock nothing.
  */
 #include "kern/boot/print.h"
 #include "kern/boot/bootinfo.h"
@@ -81,7 +82,8 @@ cons_getc(void)
 	return ch;
 }
 
-/* Add a console; it becomes active if `console=` names it or there is no such word, and catches up with the log. */
+/* Add a console; it becomes active if `console=` names it or there is no such word, and catches up with
+ * the log. */
 void
 console_register(struct console *c)
 {

@@ -37,7 +37,8 @@ _Noreturn void panic_at(const char *file, int line, const char *fmt, ...) __attr
 #define assert_cmp(a, op, b) do { uint64_t a_ = (uint64_t)(a), b_ = (uint64_t)(b); \
 	if (!(a_ op b_)) panic("assert: %s %s %s (%#lx, %#lx)", #a, #op, #b, a_, b_); } while (0)
 
-/* Extra facts printed by panic (current thread, held mutexes, ...): called with interrupts off, must not lock or allocate. */
+/* Extra facts printed by panic (current thread, held mutexes, ...): called with interrupts off, must not
+ * lock or allocate. */
 void panic_register(void (*fn)(void));
 /* Called once before panic prints, to stop the other CPUs (lab 13). */
 void panic_set_stop_hook(void (*fn)(void));

@@ -1,7 +1,8 @@
 /* screen.c - a small ANSI terminal (ECMA-48): text, cursor movement, erasing, colours.          (lab 1)
  *
- * Idea.       Bytes change a grid of cells in memory; at the end of each write the cells that differ from what is shown
- *             are drawn. So scrolling costs nothing but memory moves, however slow the display is.
+ * Idea.       Bytes change a grid of cells in memory; at the end of each write the cells that differ from
+ *             what is shown are drawn. So scrolling costs nothing but memory moves, however slow the
+ *             display is.
  * Interface.  screen_start by the driver that found a display.
  * Invariants. I1 0 <= row < rows, 0 <= col <= cols; col == cols means: wrap before the next character.
  *             I2 shown[] is what the display shows.
@@ -64,7 +65,7 @@ static void
 control(char ch)
 {
 	switch (ch) {
-	case '\n':                                /* the kernel's lines end so; a tty sends \r\n, which does no harm */
+	case '\n':                                /* the kernel's lines end so; a tty's \r\n does no harm */
 		line_feed();
 		/* fall through */
 	case '\r':

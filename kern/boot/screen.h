@@ -1,6 +1,7 @@
 /* screen.h - a terminal on a grid of character cells; VGA text and framebuffer draw the cells.  (lab 1)
  *
- * Implementer's contract: draw() shows one cell, cursor() moves the mark; called under the console flag, must not lock. */
+ * Implementer's contract: draw() shows one cell, cursor() moves the mark; called under the console flag,
+ * must not lock. */
 #ifndef KERN_BOOT_SCREEN_H
 #define KERN_BOOT_SCREEN_H
 

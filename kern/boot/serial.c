@@ -8,15 +8,15 @@
 #include "kern/boot/print.h"
 
 #define COM1 0x3f8
-enum { DATA = 0, IER = 1, FCR = 2, LCR = 3, MCR = 4, LSR = 5, SCR = 7 };        /* 16550 data sheet, table 2 */
+enum { DATA = 0, IER = 1, FCR = 2, LCR = 3, MCR = 4, LSR = 5, SCR = 7 };      /* 16550 data sheet */
 enum { LSR_DATA = 0x01, LSR_THRE = 0x20 };
 #define FIFO_SIZE 16
 #define WAIT_TSC 2000000000ul         /* give up on a transmitter that is silent for about a second */
 
 static bool present, stuck;
 
-/* Wait until the transmit FIFO is empty. Returns false when the device does not answer: the bytes are dropped then, and
- * the next call tries only once, so that a dead line does not stop the machine. */
+/* Wait until the transmit FIFO is empty. Returns false when the device does not answer: the bytes are
+ * dropped then, and the next call tries only once, so that a dead line does not stop the machine. */
 static bool
 tx_ready(void)
 {

@@ -1,8 +1,9 @@
 /* spinlock.c - ticket locks that know their place.                                            (lab 1)
  *
- * Idea.       A ticket lock is a queue at the baker's: take a number, wait until it is served. First come, first served,
- *             so nobody starves. Every lock also has a rank; a CPU that asks for a lock whose rank is not below all those
- *             it holds has found a deadlock that merely did not happen today, and is told both names.
+ * Idea.       A ticket lock is a queue at the baker's: take a number, wait until it is served. First come,
+ *             first served, so nobody starves. Every lock also has a rank; a CPU that asks for a lock
+ *             whose rank is not below all those it holds has found a deadlock that merely did not happen
+ *             today, and is told both names.
  * Interface.  spin_lock, spin_unlock, spin_trylock, spin_held.
  * Invariants. I1 serving <= ticket; held while they differ.  I2 l->cpu is the holder, or NULL.
  *             I3 interrupts are off on a CPU with nheld > 0.

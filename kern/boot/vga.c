@@ -12,7 +12,9 @@
 #define CRTC 0x3d4                         /* index port; data follows */
 enum { CRTC_CURSOR_START = 0x0a, CRTC_CURSOR_HIGH = 0x0e, CRTC_CURSOR_LOW = 0x0f };
 
-static volatile cell_t *const text = (volatile cell_t *)(0xffff888000000000ul + 0xb8000);      /* direct map */
+#define TEXT (0xffff888000000000ul + 0xb8000)      /* in the direct map */
+
+static volatile cell_t *const text = (volatile cell_t *)TEXT;
 
 static void
 crtc_write(uint8_t index, uint8_t v)
@@ -38,7 +40,8 @@ vga_cursor(int row, int col)
 
 static const struct screen_ops vga_ops = { .draw = vga_draw, .cursor = vga_cursor };
 
-/* Text memory that keeps what is written is taken for a display in text mode, unless the loader set up another one. */
+/* Text memory that keeps what is written is taken for a display in text mode, unless the loader set up
+ * another one. */
 static void
 vga_init(void)
 {

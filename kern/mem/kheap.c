@@ -1,15 +1,17 @@
 /* kheap.c - the kernel heap: pages cut into objects of a few sizes.                           (lab 2)
  *
- * Idea.       A request is rounded up to one of 14 sizes. A page (slab) holds objects of one size; its free ones form a
- *             list through their first words, the head is in the struct page. In front of that each CPU has a small
- *             stack of free objects per size, used without a lock. Larger requests get whole pages.
+ * Idea.       A request is rounded up to one of 14 sizes. A page (slab) holds objects of one size; its
+ *             free ones form a list through their first words, the head is in the struct page. In front of
+ *             that each CPU has a small stack of free objects per size, used without a lock. Larger
+ *             requests get whole pages.
  *
  *                 kmalloc -> CPU's stack -> slabs with free objects -> page_alloc
  *
  * Interface.  kmalloc, kzalloc, krealloc, kfree.
- * Invariants. I1 a free object's second word is its address ^ FREE_MARK: a second kfree, and a write after kfree, are seen.
- *             I2 a slab is on its class's partial list iff it has free objects.  I3 slab: page.owner is its class;
- *             large: page.owner is NULL and the object starts the block.
+ * Invariants. I1 a free object's second word is its address ^ FREE_MARK: a second kfree, and a write after
+ *             kfree, are seen.
+ *             I2 a slab is on its class's partial list iff it has free objects.  I3 slab: page.owner is
+ *             its class; large: page.owner is NULL and the object starts the block.
  * Locks.      class->lock: its slabs. CPU stacks: own CPU with interrupts off.
  */
 #include "kern/mem/kheap.h"
@@ -43,7 +45,7 @@ struct class {
 
 struct cpu_heap {                     /* [c] */
 	struct { uint32_t n; struct object *obj[STACK]; } stack[NCLASS];
-	int64_t used;              /* bytes taken minus bytes given back on this CPU: only the sum over CPUs means something */
+	int64_t used;              /* bytes taken minus given back on this CPU: only the sum means something */
 };
 
 static const uint16_t sizes[NCLASS] = { 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 672, 1024, 1360, 2048 };
@@ -76,8 +78,8 @@ slab_take(struct class *c)
 	return o;
 }
 
-/* Put an object back into its slab. An empty slab goes back when the class has another one or `all` is asked for.
- * Returns: pages freed. */
+/* Put an object back into its slab. An empty slab goes back when the class has another one or `all` is
+ * asked for. Returns: pages freed. */
 static uint64_t
 slab_put(struct class *c, struct object *o, bool all)
 {
@@ -178,8 +180,8 @@ large_alloc(size_t n)
 
 /* ---- what everybody calls ---- */
 
-/* Returns: n bytes, 16-aligned (page-aligned if n > 2048), contents junk; NULL when n > 4 MiB or memory is out.
- * May sleep when memory is short and no spinlock is held. */
+/* Returns: n bytes, 16-aligned (page-aligned if n > 2048), contents junk; NULL when n > 4 MiB or memory is
+ * out. May sleep when memory is short and no spinlock is held. */
 void *
 kmalloc(size_t n)
 {

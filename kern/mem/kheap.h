@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void *kmalloc(size_t n);             /* 16-aligned (page-aligned from 4096 on); NULL: no memory; junk-filled; n up to 4 MiB */
+void *kmalloc(size_t n);             /* 16-aligned, contents junk; NULL: no memory; n up to 4 MiB */
 void *kzalloc(size_t n);
 void *krealloc(void *p, size_t n);
 void kfree(void *p);                 /* NULL is fine; double free is detected and panics */

@@ -1,17 +1,19 @@
 /* page.c - physical pages: a buddy allocator behind per-CPU magazines.                       (lab 2)
  *
- * Idea.       One struct page per frame, in an array. Free memory is cut into blocks of 2^order pages, aligned to their
- *             size, on a list per order. A block's buddy differs from it in one address bit:
+ * Idea.       One struct page per frame, in an array. Free memory is cut into blocks of 2^order pages,
+ *             aligned to their size, on a list per order. A block's buddy differs from it in one address bit:
  *
  *                 order 2:  |  0 1 2 3  |  4 5 6 7  |       buddy(0) = 4: two free buddies merge into order 3
  *
- *             Single pages, nearly all that is ever asked for, come from a magazine of the CPU that asks: no lock, a
- *             handful of instructions. A magazine is refilled from, and spilled to, the lists by the half.
+ *             Single pages, nearly all that is ever asked for, come from a magazine of the CPU that asks:
+ *             no lock, a handful of instructions. A magazine is refilled from, and spilled to, the lists
+ *             by the half.
  * Interface.  page_alloc*, page_ref, page_unref; page <-> physical <-> virtual address.
  * Invariants. I1 ref == 0 iff the page is in a free block or a magazine (or was never RAM).
  *             I2 kind == PG_FREE iff the page is the first of a block on free[order].
  *             I3 a block on a list is aligned to its size; its buddy of that order is not on the same list.
- *             I4 only RAM that nothing else claims (image, archive, firmware) is ever on a list: see hole_add.
+ *             I4 only RAM that nothing else claims (image, archive, firmware) is ever on a list: see
+ *             hole_add.
  * Locks.      zone_lock guards the lists. Magazines: own CPU with interrupts off.
  */
 #include "kern/mem/page.h"
@@ -192,7 +194,7 @@ magazine_spill(struct magazine *m, uint32_t keep)
 #define NRECLAIM 4
 static uint64_t (*reclaimers[NRECLAIM])(uint64_t want);
 static int nreclaim;
-static struct thread *reclaiming[NCPU];       /* [a] threads inside a reclaimer, which may allocate but not recurse */
+static struct thread *reclaiming[NCPU];       /* [a] threads inside a reclaimer: no recursion */
 
 void
 reclaim_register(uint64_t (*fn)(uint64_t want))
@@ -269,7 +271,8 @@ order_try(int order)
 }
 
 /* 2^order pages in a row, aligned to their size; contents junk; ref 1 on the first, which names the block.
- * Returns: NULL when there is none, even after asking the reclaimers. May sleep there, if no spinlock is held. */
+ * Returns: NULL when there is none, even after asking the reclaimers. May sleep there, if no spinlock is
+ *          held. */
 struct page *
 page_alloc_order(int order, enum page_kind kind)
 {
@@ -391,7 +394,8 @@ hole_add(uint64_t lo, uint64_t hi)
 		holes[nholes++] = (struct span){ PAGE_DOWN(lo), hi > PAGE_DOWN(~0ul) ? PAGE_DOWN(~0ul) : PAGE_UP(hi) };
 }
 
-/* Hole i seen from RAM range k: the true holes first, then RAM ranges before k, so that overlapping ones count once. */
+/* Hole i seen from RAM range k: the true holes first, then RAM ranges before k, so that overlapping ones
+ * count once. */
 static struct span
 hole_get(int i)
 {
@@ -403,7 +407,8 @@ hole_get(int i)
 	return r->type == MEM_RAM ? (struct span){ r->base, r->base + r->len } : (struct span){ 0, 0 };
 }
 
-/* Find the first part of RAM range k at or after *lo, below hi, that no hole covers. Returns: false when there is none. */
+/* Find the first part of RAM range k at or after *lo, below hi, that no hole covers. Returns: false when
+ * there is none. */
 static bool
 span_next(int k, uint64_t lo, uint64_t hi, struct span *out)
 {
@@ -478,7 +483,8 @@ array_place(uint64_t size)
 	panic("no room for the page array: %lu KiB wanted, %d memory ranges", size >> 10, bootinfo.nmem);
 }
 
-/* One past the last RAM address that is worth an array entry: a lone range far up would cost more than it brings. */
+/* One past the last RAM address that is worth an array entry: a lone range far up would cost more than it
+ * brings. */
 static uint64_t
 ram_top(void)
 {

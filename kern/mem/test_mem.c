@@ -76,7 +76,8 @@ KTEST(2, page_orders)
 	CHECK(page_alloc_order(-1, PG_KERNEL) == NULL);
 }
 
-/* All of memory, each page written with its own address: no page is handed out twice, and the end is an error. */
+/* All of memory, each page written with its own address: no page is handed out twice, and the end is an
+ * error. */
 KTEST(2, page_exhaust)
 {
 	struct list all;
