@@ -57,13 +57,14 @@ static inline bool file_writable(const struct file *f) { return (f->flags & O_AC
 
 /* Devices: opening an inode of this rdev uses these ops. major alone: any minor (minor -1). */
 int  chardev_register(int major, int minor, const char *name, uint32_t mode, const struct file_ops *ops, void *priv);   /* shown in devfs under name when not NULL */
-int  blockdev_open(struct inode *ip, struct file *f);        /* block device nodes */
+void device_set_block_open(int (*open)(struct inode *ip, struct file *f));      /* bdev.c: how block special files open */
 /* Next registered device for devfs; NULL: first. */
 struct chardev { int major, minor; const char *name; uint32_t mode; const struct file_ops *ops; void *priv; struct chardev *next; };
 struct chardev *chardev_next(struct chardev *d);
 #define MKDEV(ma, mi) ((uint32_t)((((ma) & 0xfff) << 8) | ((mi) & 0xff) | (((uint32_t)(mi) & 0xfff00) << 12)))
 
-/* FIFOs on disk: lab 7's pipe.c provides the ops. */
+/* What a file system sets as ip->fops: of character and block special files (dev.c: their open looks rdev up) and FIFOs (pipe.c). */
+extern const struct file_ops device_ops;
 extern const struct file_ops fifo_ops;
 
 #endif
