@@ -331,7 +331,7 @@ heap_reclaim(uint64_t want)
 static uint64_t
 unused_bytes(void)
 {
-	uint64_t n = page_count_free() + pt_cached_pages();
+	uint64_t n = page_count_free() + pt_cached_pages() + kstack_cached_pages();
 
 	for (int k = 0; k < NCLASS; k++)
 		n += classes[k].nslab;

@@ -34,8 +34,8 @@ struct page {
 	uint64_t priv[3];          /* [o] also makes the struct 64 bytes: index by shift */
 };
 
-/* PG_NONE: never given out (not RAM, reserved, or inside a free block); PG_FREE: first page of a block on a free list;
- * PG_CACHED: in a CPU's magazine. The rest says who asked for the page. */
+/* PG_NONE: never given out (not RAM, reserved, or inside a free block); PG_FREE: first page of a block on
+ * a free list; PG_CACHED: in a CPU's magazine. The rest says who asked for the page. */
 enum page_kind { PG_NONE, PG_FREE, PG_CACHED, PG_RESERVED, PG_KERNEL, PG_TABLE, PG_STACK, PG_HEAP, PG_ANON, PG_FILE };
 #define PAGE_MAX_ORDER 10          /* largest block: 4 MiB */
 
@@ -56,15 +56,17 @@ struct page *page_of_virt(const void *va);                         /* direct-map
 uint64_t page_count_free(void);
 uint64_t page_count_total(void);
 
-/* Fill pages and heap objects with junk on alloc and free: kernel word junk=1, and whenever ktest= is there. */
+/* Fill pages and heap objects with junk on alloc and free: kernel word junk=1, and whenever ktest= is
+ * there. */
 extern bool mem_junk;
 /* Give memory above BOOT_MAPPED to the allocator: pagetable.c, once its direct map reaches there. */
 void page_add_high(void);
 /* Physical address of the low page that lab 13 may use to start CPUs; never allocated. */
 #define PAGE_TRAMPOLINE 0x8000ul
 
-/* Memory pressure: reclaimers (page cache, lab 7) are called with no lock held when an allocation finds nothing;
- * each tries to free `want` pages and returns how many it did. Only when the caller may sleep (no spinlock held). */
+/* Memory pressure: reclaimers (page cache, lab 7) are called with no lock held when an allocation finds
+ * nothing; each tries to free `want` pages and returns how many it did. Only when the caller may sleep (no
+ * spinlock held). */
 void reclaim_register(uint64_t (*fn)(uint64_t want));
 
 #endif
