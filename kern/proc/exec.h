@@ -26,6 +26,7 @@ struct elf_image {
 	char interp[256];          /* PT_INTERP, "" without */
 };
 int  elf_load(struct aspace *as, struct source *src, uint64_t dyn_base, struct elf_image *out);    /* -ENOEXEC, -ENOMEM, -EIO */
+int  exec_first(const char *path, struct exec_args *args);           /* make pid 1 of it: 0 or -errno */
 /* Start pid 1 from the first of init=, /init, /sbin/init, /bin/init, /bin/sh that there is; called once. -errno. */
 int  init_start(void);
 /* Lab 7+ runs fn before init starts (mount the root), in a thread that may sleep; in registration order. */

@@ -29,7 +29,7 @@ struct proc {
 	struct proc *parent;       /* [T] never NULL but for init */
 	struct list children; /* [T] */
 	struct list sibling;  /* [T] */
-	struct list hash_link, all_link;   /* [T] */
+	struct list hash_link;     /* [T] */
 	int pgid, sid;             /* [T] */
 	int status;                /* [T] wait status of a zombie, or of the stop/continue to be reported */
 	enum { EV_NONE, EV_STOPPED, EV_CONTINUED } event;   /* [T] unreported change, for WUNTRACED/WCONTINUED */
@@ -101,7 +101,7 @@ _Noreturn void proc_exit(int status);            /* exit_group of the current pr
 void proc_kill_threads(struct proc *p, int status);   /* all threads of p end soon with this wait status (any context but irq) */
 void proc_set_event(struct proc *p, bool stopped, int status);   /* lab 11: stop/continue reported to the parent */
 long proc_wait(int pid, uint64_t ustatus, int options, uint64_t urusage);
-/* Process groups and sessions. Each -> fn until nonzero. */
+/* Process groups and sessions. fn is called until it returns non-zero. -ESRCH: empty. */
 int  proc_group_each(int pgid, int (*fn)(struct proc *p, void *arg), void *arg);   /* under tree_lock */
 bool proc_group_orphaned(int pgid);
 
