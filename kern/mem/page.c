@@ -24,7 +24,7 @@
 #include "lib/kern/string.h"
 
 #define NORDER (PAGE_MAX_ORDER + 1)
-#define MAGAZINE 64
+#define MAGAZINE 63                   /* makes struct magazine a power of two */
 #define LOW_MEM (1ul << 20)           /* real-mode memory: BIOS data, EBDA, VGA, PAGE_TRAMPOLINE */
 #define NHOLE (BOOT_NRANGE + 4)
 #define JUNK_ALLOC 0xa5a5a5a5a5a5a5a5ul
@@ -33,11 +33,11 @@
 _Static_assert(sizeof(struct page) == 64, "index by shift");
 
 struct magazine {
-	uint32_t n;                /* [c] */
+	uint64_t n;                /* [c] */
 	struct page *page[MAGAZINE];
 };
 
-static struct page *pages;                /* [I] */
+struct page *page_array;                  /* [I] */
 static uint64_t npages;                   /* [I] frames the array covers */
 static uint64_t total;                    /* [I] frames ever put on the lists */
 static struct magazine magazines[NCPU];
@@ -49,30 +49,12 @@ static uint64_t nfree;                    /* zone_lock: pages on the lists */
 
 /* ---- addresses ---- */
 
-uint64_t
-page_phys(const struct page *p)
-{
-	return (uint64_t)(p - pages) << PAGE_SHIFT;
-}
-
-void *
-page_virt(const struct page *p)
-{
-	return P2V(page_phys(p));
-}
-
 struct page *
 page_of_phys(uint64_t pa)
 {
 	uint64_t i = pa >> PAGE_SHIFT;
 
-	return i < npages && pages[i].kind != PG_NONE ? &pages[i] : NULL;
-}
-
-struct page *
-page_of_virt(const void *va)
-{
-	return &pages[V2P(va) >> PAGE_SHIFT];
+	return i < npages && page_array[i].kind != PG_NONE ? &page_array[i] : NULL;
 }
 
 /* ---- contents ---- */
@@ -100,7 +82,7 @@ page_copy(struct page *dst, const struct page *src)
 	asm volatile("rep movsq" : "+D"(d), "+S"(s), "+c"(n) :: "memory");
 }
 
-static void
+static __attribute__((noinline)) void
 junk_fill(struct page *p, uint64_t pattern)
 {
 	for (uint64_t i = 0; i < 1ul << p->order; i++)
@@ -152,19 +134,19 @@ static void
 block_free(struct page *p, int order)
 {
 	for (; order < PAGE_MAX_ORDER; order++) {
-		uint64_t i = (uint64_t)(p - pages) ^ (1ul << order);
+		uint64_t i = (uint64_t)(p - page_array) ^ (1ul << order);
 
-		if (i >= npages || pages[i].kind != PG_FREE || pages[i].order != order)
+		if (i >= npages || page_array[i].kind != PG_FREE || page_array[i].order != order)
 			break;
-		block_take(&pages[i]);
+		block_take(&page_array[i]);
 		p->kind = PG_NONE;
-		if (&pages[i] < p)
-			p = &pages[i];
+		if (&page_array[i] < p)
+			p = &page_array[i];
 	}
 	block_push(p, order);
 }
 
-/* ---- magazines (all: interrupts off) ---- */
+/* ---- magazines (all: interrupts off); n < MAGAZINE whenever they are on ---- */
 
 static __attribute__((noinline)) bool
 magazine_refill(struct magazine *m)
@@ -181,7 +163,7 @@ magazine_refill(struct magazine *m)
 }
 
 static __attribute__((noinline)) void
-magazine_spill(struct magazine *m, uint32_t keep)
+magazine_spill(struct magazine *m, uint64_t keep)
 {
 	spin_lock(&zone_lock);
 	while (m->n > keep)
@@ -286,6 +268,18 @@ page_alloc_order(int order, enum page_kind kind)
 	return p ? page_give(p, kind) : NULL;
 }
 
+/* The magazine is empty. */
+static __attribute__((noinline)) struct page *
+page_alloc_slow(enum page_kind kind)
+{
+	bool on = irq_save();
+	struct magazine *m = &magazines[this_cpu->id];
+	struct page *p = magazine_refill(m) ? m->page[--m->n] : NULL;
+
+	irq_restore(on);
+	return p ? page_give(p, kind) : page_alloc_order(0, kind);
+}
+
 /* One page; contents junk; ref 1. Returns: NULL when there is none. May sleep as page_alloc_order. */
 struct page *
 page_alloc(enum page_kind kind)
@@ -294,9 +288,9 @@ page_alloc(enum page_kind kind)
 	struct magazine *m = &magazines[this_cpu->id];
 	struct page *p;
 
-	if (__builtin_expect(m->n == 0, 0) && !magazine_refill(m)) {
+	if (__builtin_expect(m->n == 0, 0)) {
 		irq_restore(on);
-		return page_alloc_order(0, kind);
+		return page_alloc_slow(kind);
 	}
 	p = m->page[--m->n];
 	irq_restore(on);
@@ -313,28 +307,47 @@ page_alloc_zero(enum page_kind kind)
 	return p;
 }
 
-/* Nobody refers to p any more. */
-static void
-page_free(struct page *p)
+/* The magazine is full. Requires: interrupts off; turns them on if `on`. */
+static __attribute__((noinline)) void
+magazine_full(struct magazine *m, bool on)
 {
-	struct magazine *m;
-	bool on;
-
-	if (__builtin_expect(mem_junk, 0))
-		junk_fill(p, JUNK_FREE);
-	on = irq_save();
-	if (__builtin_expect(p->order > 0, 0)) {
-		spin_lock(&zone_lock);
-		block_free(p, p->order);
-		spin_unlock(&zone_lock);
-	} else {
-		m = &magazines[this_cpu->id];
-		if (m->n == MAGAZINE)
-			magazine_spill(m, MAGAZINE / 2);
-		p->kind = PG_CACHED;
-		m->page[m->n++] = p;
-	}
+	magazine_spill(m, MAGAZINE / 2);
 	irq_restore(on);
+}
+
+static inline void
+magazine_put(struct page *p)
+{
+	bool on = irq_save();
+	struct magazine *m = &magazines[this_cpu->id];
+
+	p->kind = PG_CACHED;
+	m->page[m->n++] = p;
+	if (__builtin_expect(m->n == MAGAZINE, 0))
+		magazine_full(m, on);
+	else
+		irq_restore(on);
+}
+
+/* A block, or junk is wanted. */
+static __attribute__((noinline)) void
+page_free_slow(struct page *p)
+{
+	if (mem_junk)
+		junk_fill(p, JUNK_FREE);
+	if (p->order == 0) {
+		magazine_put(p);
+		return;
+	}
+	spin_lock(&zone_lock);
+	block_free(p, p->order);
+	spin_unlock(&zone_lock);
+}
+
+static __attribute__((noinline)) void
+page_underflow(struct page *p)
+{
+	panic("page %#lx (kind %d): given back more often than taken", page_phys(p), p->kind);
 }
 
 void
@@ -353,10 +366,15 @@ page_unref(struct page *p)
 		__atomic_store_n(&p->ref, 0, __ATOMIC_RELAXED);
 	else
 		ref = __atomic_fetch_sub(&p->ref, 1, __ATOMIC_ACQ_REL);
-	if (__builtin_expect(ref == 0, 0))
-		panic("page %#lx (kind %d): given back more often than taken", page_phys(p), p->kind);
-	if (ref == 1)
-		page_free(p);
+	if (__builtin_expect(ref != 1, 0)) {
+		if (ref == 0)
+			page_underflow(p);
+		return;
+	}
+	if (__builtin_expect(p->order > 0 || mem_junk, 0))
+		page_free_slow(p);
+	else
+		magazine_put(p);
 }
 
 uint32_t
@@ -451,7 +469,7 @@ span_free(struct span s)
 		order = order < PAGE_MAX_ORDER ? order : PAGE_MAX_ORDER;
 		while (i + (1ul << order) > end)
 			order--;
-		block_push(&pages[i], order);
+		block_push(&page_array[i], order);
 		total += 1ul << order;
 		i += 1ul << order;
 	}
@@ -526,9 +544,9 @@ page_init(void)
 	npages = ram_top() >> PAGE_SHIFT;
 	size = PAGE_UP(npages * sizeof(struct page));
 	at = array_place(size);
-	pages = P2V(at);
+	page_array = P2V(at);
 	for (uint64_t i = 0; i < size; i += PAGE_SIZE)
-		fill((char *)pages + i, 0);
+		fill((char *)page_array + i, 0);
 	hole_add(at, at + size);
 	zone_add(0, BOOT_MAPPED);
 }

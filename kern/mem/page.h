@@ -48,10 +48,28 @@ uint32_t page_refs(const struct page *p);
 void page_zero(struct page *p);                                    /* rep stosq or better, see PERFORMANCE */
 void page_copy(struct page *dst, const struct page *src);
 
-uint64_t page_phys(const struct page *p);
-void *page_virt(const struct page *p);                             /* through the direct map */
+extern struct page *page_array;      /* [I] by frame number; for the three functions below */
+
+static inline uint64_t
+page_phys(const struct page *p)
+{
+	return (uint64_t)(p - page_array) << PAGE_SHIFT;
+}
+
+/* Its address in the direct map, and back. */
+static inline void *
+page_virt(const struct page *p)
+{
+	return P2V(page_phys(p));
+}
+
+static inline struct page *
+page_of_virt(const void *va)
+{
+	return &page_array[V2P(va) >> PAGE_SHIFT];
+}
+
 struct page *page_of_phys(uint64_t pa);                            /* NULL when not RAM */
-struct page *page_of_virt(const void *va);                         /* direct-map address */
 
 uint64_t page_count_free(void);
 uint64_t page_count_total(void);
