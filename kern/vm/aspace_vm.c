@@ -90,16 +90,13 @@ vm_stack(struct aspace *as, uint64_t top, uint64_t max)
 	return err;
 }
 
-/* fork. Requires: dst fresh and known to nobody else. On -ENOMEM dst holds a part, which destroy frees. */
+/* fork. Requires: dst initialised, empty and known to nobody else. On -ENOMEM dst holds a part, which destroy frees. */
 static int
 vm_clone(struct aspace *dst, struct aspace *src)
 {
-	struct vm *to, *from = vm_of(src);
-	int err = vm_init(dst);
+	struct vm *to = vm_of(dst), *from = vm_of(src);
+	int err = 0;
 
-	if (err)
-		return err;
-	to = vm_of(dst);
 	mutex_lock(&src->lock);
 	to->stack_low = from->stack_low;
 	to->mmap_top = from->mmap_top;
