@@ -25,7 +25,7 @@
 
 #define NCLASS 14
 #define SLAB_MAX 2048                 /* largest object cut from a page */
-#define STACK 32                      /* objects a CPU keeps per class */
+#define STACK 31                      /* objects a CPU keeps per class; makes struct stack a power of two */
 #define FREE_MARK 0x6672656564ead00dul
 #define JUNK 0xa5
 
@@ -43,10 +43,12 @@ struct class {
 	uint32_t size;             /* [I] */
 };
 
+struct stack { uint64_t n; struct object *obj[STACK]; };
+
 struct cpu_heap {                     /* [c] */
-	struct { uint32_t n; struct object *obj[STACK]; } stack[NCLASS];
+	struct stack stack[NCLASS];
 	int64_t used;              /* bytes taken minus given back on this CPU: only the sum means something */
-};
+} __attribute__((aligned(4096)));
 
 static const uint16_t sizes[NCLASS] = { 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 672, 1024, 1360, 2048 };
 static struct class classes[NCLASS];
@@ -150,7 +152,7 @@ class_refill(struct class *c)
 
 /* Requires: interrupts off. */
 static __attribute__((noinline)) uint64_t
-class_spill(struct class *c, struct cpu_heap *h, uint32_t keep)
+class_spill(struct class *c, struct cpu_heap *h, uint64_t keep)
 {
 	int k = (int)(c - classes);
 	uint64_t freed = 0;
@@ -180,6 +182,45 @@ large_alloc(size_t n)
 
 /* ---- what everybody calls ---- */
 
+static __attribute__((noinline)) void *
+object_junk(struct object *o, unsigned k)
+{
+	return memset(o, JUNK, sizes[k]);
+}
+
+static __attribute__((noinline)) void
+object_spoiled(struct object *o, unsigned k)
+{
+	panic("heap: object %p of %u bytes was written to after kfree", (void *)o, sizes[k]);
+}
+
+/* Hand a free object of class k to its new owner. */
+static inline void *
+object_give(struct object *o, unsigned k)
+{
+	if (__builtin_expect(o->mark != mark_of(o), 0))
+		object_spoiled(o, k);
+	o->mark = 0;
+	if (__builtin_expect(mem_junk, 0))
+		return object_junk(o, k);
+	return o;
+}
+
+/* The CPU's stack is empty. */
+static __attribute__((noinline)) void *
+kmalloc_slow(unsigned k)
+{
+	struct object *o = class_refill(&classes[k]);
+	bool on;
+
+	if (!o)
+		return NULL;
+	on = irq_save();
+	heaps[this_cpu->id].used += sizes[k];
+	irq_restore(on);
+	return object_give(o, k);
+}
+
 /* Returns: n bytes, 16-aligned (page-aligned if n > 2048), contents junk; NULL when n > 4 MiB or memory is
  * out. May sleep when memory is short and no spinlock is held. */
 void *
@@ -195,19 +236,14 @@ kmalloc(size_t n)
 	k = class_of[(n + 15) / 16];
 	on = irq_save();
 	h = &heaps[this_cpu->id];
-	o = h->stack[k].n > 0 ? h->stack[k].obj[--h->stack[k].n] : NULL;
+	if (__builtin_expect(h->stack[k].n == 0, 0)) {
+		irq_restore(on);
+		return kmalloc_slow(k);
+	}
+	o = h->stack[k].obj[--h->stack[k].n];
 	h->used += sizes[k];
 	irq_restore(on);
-	if (__builtin_expect(!o, 0) && !(o = class_refill(&classes[k]))) {
-		__atomic_fetch_sub(&h->used, sizes[k], __ATOMIC_RELAXED);
-		return NULL;
-	}
-	if (__builtin_expect(o->mark != mark_of(o), 0))
-		panic("heap: object %p of %u bytes was written to after kfree", (void *)o, sizes[k]);
-	o->mark = 0;
-	if (__builtin_expect(mem_junk, 0))
-		memset(o, JUNK, sizes[k]);
-	return o;
+	return object_give(o, k);
 }
 
 void *
@@ -247,39 +283,69 @@ krealloc(void *p, size_t n)
 	return q;
 }
 
+/* Not an object of a slab that is in use: a large one, or a mistake. */
+static __attribute__((noinline)) void
+kfree_slow(void *ptr, struct page *p)
+{
+	if (p->kind != PG_HEAP || (uint64_t)ptr % 16 != 0)
+		panic("kfree: %p is not a heap object, or its page was given back already", ptr);
+	if (p->owner)
+		panic("kfree: object %p of %u bytes was given back already", ptr, ((struct class *)p->owner)->size);
+	page_unref(p);
+}
+
+/* The CPU's stack for c is full. Requires: interrupts off; turns them on if `on`. */
+static __attribute__((noinline)) void
+stack_full(struct class *c, struct cpu_heap *h, bool on)
+{
+	class_spill(c, h, STACK / 2);
+	irq_restore(on);
+}
+
+/* Onto this CPU's stack. */
+static inline void
+object_put(struct class *c, struct object *o)
+{
+	bool on;
+	struct cpu_heap *h;
+	struct stack *st;
+
+	o->mark = mark_of(o);
+	on = irq_save();
+	h = &heaps[this_cpu->id];
+	st = &h->stack[c - classes];
+	st->obj[st->n++] = o;
+	h->used -= c->size;
+	if (__builtin_expect(st->n == STACK, 0))
+		stack_full(c, h, on);
+	else
+		irq_restore(on);
+}
+
+static __attribute__((noinline)) void
+object_put_junk(struct class *c, struct object *o)
+{
+	memset(o, JUNK, c->size);
+	object_put(c, o);
+}
+
 /* Give an object back. Panics: not from kmalloc, or given back already. From any context. */
 void
 kfree(void *ptr)
 {
 	struct object *o = ptr;
-	struct cpu_heap *h;
-	struct page *p;
+	struct page *p = page_of_virt(ptr);
 	struct class *c;
-	unsigned k;
-	bool on;
 
 	if (!ptr)
 		return;
-	p = page_of_virt(ptr);
-	if (__builtin_expect(p->kind != PG_HEAP || (uint64_t)ptr % 16 != 0, 0))
-		panic("kfree: %p is not a heap object, or its page was given back already", ptr);
-	if (!(c = p->owner)) {
-		page_unref(p);
-		return;
-	}
-	if (__builtin_expect(o->mark == mark_of(o), 0))
-		panic("kfree: object %p of %u bytes was given back already", ptr, c->size);
-	if (__builtin_expect(mem_junk, 0))
-		memset(o, JUNK, c->size);
-	o->mark = mark_of(o);
-	k = (unsigned)(c - classes);
-	on = irq_save();
-	h = &heaps[this_cpu->id];
-	if (__builtin_expect(h->stack[k].n == STACK, 0))
-		class_spill(c, h, STACK / 2);
-	h->stack[k].obj[h->stack[k].n++] = o;
-	h->used -= c->size;
-	irq_restore(on);
+	c = p->owner;
+	if (__builtin_expect(p->kind != PG_HEAP || !c || (uint64_t)ptr % 16 != 0 || o->mark == mark_of(o), 0))
+		kfree_slow(ptr, p);
+	else if (__builtin_expect(mem_junk, 0))
+		object_put_junk(c, o);
+	else
+		object_put(c, o);
 }
 
 /* Bytes in live objects of up to 2 KiB, rounded up to their sizes. */
