@@ -100,13 +100,13 @@ static void
 init_thread(void *arg)
 {
 	(void)arg;
+	labinfo_print();
 	for (int i = 0; i < nhook; i++)
 		hooks[i]();
 	if (ktest_wanted())
 		ktest_run_and_exit();
 	if (init_start() == 0)
 		return;
-	labinfo_print();
 	klog(LOG_ERR, "no program to start: put one into the boot archive as /init, or name it with init=\n");
 	debug_exit(DEBUG_EXIT_TESTS_FAILED);
 }
