@@ -9,6 +9,7 @@
  * Locks.      None: written once, before there is anybody else.
  */
 #include "kern/boot/bootinfo.h"
+#include "kern/boot/cpu.h"
 #include "lib/kern/string.h"
 
 #define DIRECTMAP 0xffff888000000000ul
@@ -191,7 +192,7 @@ parse_pvh(struct bootinfo *b, uint64_t phys)
 	const struct pvh_range *r;
 
 	b->protocol = "pvh";
-	if (!s)
+	if (!s || s->magic != PVH_BOOT_MAGIC)          /* QEMU overwrites it when the words are longer than 4 KiB */
 		return;
 	b->rsdp_phys = s->rsdp;
 	if (boot_bytes(s->cmdline, 1))
@@ -203,6 +204,31 @@ parse_pvh(struct bootinfo *b, uint64_t phys)
 			range_add(b, r->base, r->len, r->type);
 }
 
+/* ---- no map at all ---- */
+
+static uint32_t
+cmos_read16(uint8_t low)
+{
+	uint32_t v;
+
+	outb(0x70, low);
+	v = inb(0x71);
+	outb(0x70, low + 1);
+	return v | (uint32_t)inb(0x71) << 8;
+}
+
+/* The loader's map is missing or damaged: the BIOS also left the size of memory in the clock's RAM, in units of
+ * 64 KiB above 16 MiB. Its last MiB is left alone: firmware tables may lie there. */
+static void
+map_guess(struct bootinfo *b)
+{
+	uint64_t size = (uint64_t)cmos_read16(0x34) << 16;
+
+	b->map_guessed = true;
+	if (size <= 0xe0000000ul)
+		range_add(b, 1ul << 20, (15ul << 20) + (size > 0 ? size - (1ul << 20) : 0), MEM_RAM);
+}
+
 /* Fill bootinfo. `magic` says which protocol; `info_phys` is the loader's structure. */
 void
 bootinfo_init(uint32_t magic, uint64_t info_phys)
@@ -212,6 +238,8 @@ bootinfo_init(uint32_t magic, uint64_t info_phys)
 		parse_multiboot2(&bootinfo, info_phys);
 	else if (magic == PVH_BOOT_MAGIC)
 		parse_pvh(&bootinfo, info_phys);
+	if (bootinfo.nmem == 0)
+		map_guess(&bootinfo);
 }
 
 /* ---- kernel words ---- */

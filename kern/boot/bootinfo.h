@@ -28,6 +28,7 @@ struct bootinfo {
 	const char *protocol;      /* "multiboot2" or "pvh" */
 	struct mem_range mem[BOOT_NRANGE];
 	int nmem;
+	bool map_guessed;          /* the loader gave no map: one range from the BIOS's memory size */
 	char cmdline[BOOT_CMDLINE];
 	bool cmdline_cut;
 	uint64_t archive_phys, archive_size;    /* boot archive (cpio newc); size 0: none */

@@ -176,6 +176,8 @@ print_init(void)
 		loglevel = v[0] - '0';
 	if (bootinfo.cmdline_cut)
 		klog(LOG_WARN, "boot: command line longer than %d bytes: cut\n", BOOT_CMDLINE - 1);
+	if (bootinfo.map_guessed)
+		klog(LOG_WARN, "boot: no memory map from the loader (words longer than 4 KiB for qemu -append?): guessed\n");
 	if (bootinfo.nmem == BOOT_NRANGE)
 		klog(LOG_WARN, "boot: more than %d memory ranges: the rest is not used\n", BOOT_NRANGE - 1);
 }
