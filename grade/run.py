@@ -80,8 +80,8 @@ def main():
             argv += ["-n", str(args.jobs), "--dist", "loadgroup"]
     except ImportError:
         pass
-    if args.lab:
-        argv += ["--lab", str(args.lab)]
+    # A tree that has only the first labs is graded on those.
+    argv += ["--lab", str(args.lab or max(labs.numbers()))]
     if args.test:
         argv += ["--only", args.test]
     if args.json:

@@ -85,7 +85,9 @@ def early():
 def test_user_as_init(name, tmp_path):
     """A program of an early lab, as the first process of a kernel of labs 1..N: no shell, no disk, only the archive."""
     lab = usertests.lab_of(name)
-    want, _ = usertests.expected(name, tmp_path)
+    want, status = usertests.expected(name, tmp_path)
     with Machine(kernel=build.kernel(lab), archive=build.path("test-archive.cpio"), append=f"init=/tests/{name}") as m:
         for line in want.splitlines():
             m.expect("^" + re.escape(line) + r"$")
+        m.expect(r"init exited with status (\d+)" if status < 128 else "init")
+        assert status >= 128 or f"init exited with status {status}" in m.console, m.error(f"{status} on Linux")
