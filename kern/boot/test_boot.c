@@ -1,5 +1,6 @@
 /* test_boot.c - tests of lab 1, with the parts of lib/kern that it stands on.                 (lab 1) */
 #include "kern/boot/bootinfo.h"
+#include "kern/boot/kbd.h"
 #include "kern/boot/ktest.h"
 #include "kern/boot/spinlock.h"
 #include "lib/kern/fmt.h"
@@ -108,6 +109,30 @@ KTEST(1, symbols)
 	CHECK(ksym_find((uint64_t)ktest_fail + 3, &off) == name && off == 3);
 	CHECK(ksym_find(0, &off) == NULL);
 	CHECK(ksym_find(~0ul, &off) == NULL);
+}
+
+/* Feed scan codes; compare what they type. */
+static void
+check_keys(const char *want, const char *codes)
+{
+	char got[32], *p = got;
+
+	for (; *codes; codes++)
+		p += kbd_decode((uint8_t)*codes, p);
+	*p = 0;
+	if (strcmp(got, want) != 0)
+		ktest_fail(__FILE__, __LINE__, "keys typed \"%s\", not \"%s\"", got, want);
+}
+
+KTEST(1, keyboard)
+{
+	check_keys("ls\r", "\x26\xa6\x1f\x9f\x1c\x9c");
+	check_keys("aA!a", "\x1e\x9e\x2a\x1e\x9e\x02\x82\xaa\x1e\x9e");
+	check_keys("Ab1", "\x3a\xba\x1e\x9e\x2a\x30\xb0\xaa\x02\x82\x3a\xba");       /* caps lock, then off */
+	check_keys("\x03\x1c", "\x1d\x2e\xae\x2b\xab\x9d");                              /* ^C and ^backslash */
+	check_keys("\033[A\033[3~/", "\xe0\x48\xe0\xc8\xe0\x53\xe0\xd3\xe0\x35\xe0\xb5");
+	check_keys("\033x", "\x38\x2d\xad\xb8");
+	check_keys("", "\x7f\x5a\xff\xfe");
 }
 
 KTEST(1, log_ring)
