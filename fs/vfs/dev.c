@@ -68,6 +68,7 @@ static int
 device_open(struct inode *ip, struct file *f)
 {
 	struct chardev *d;
+	int err;
 
 	if (S_ISBLK(ip->mode))
 		return block_open ? block_open(ip, f) : -ENXIO;
@@ -76,7 +77,12 @@ device_open(struct inode *ip, struct file *f)
 		return -ENXIO;
 	f->ops = d->ops;
 	f->priv = d->priv;
-	return f->ops->open ? f->ops->open(ip, f) : 0;
+	err = d->ops->open ? d->ops->open(ip, f) : 0;
+	if (err) {                             /* nothing to release */
+		f->ops = &device_ops;
+		f->priv = NULL;
+	}
+	return err;
 }
 
 const struct file_ops device_ops = { .open = device_open };

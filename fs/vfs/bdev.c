@@ -1,0 +1,354 @@
+/* bdev.c - disks as files: /dev/vda through the page cache, or past it with O_DIRECT.         (lab 7)
+ *
+ * Idea.       Every block device has one inode in a file system that is mounted nowhere, numbered by its dev_t; all special files
+ *             of that number share it, and so its cached pages. With O_DIRECT the disk reads and writes the program's own pages.
+ * Interface.  device_set_block_open; the rest is file_ops and inode_ops.
+ * Invariants. I1 pages of the program are referenced while the disk may touch them.  I2 direct transfers see what was written
+ *             through the cache before, and the cache forgets what they change.
+ * Locks.      ip->lock around writes, as the page cache asks.
+ */
+#include "fs/vfs/file.h"
+#include "fs/vfs/pageread.h"
+#include "fs/vfs/pagewrite.h"
+#include "kern/boot/initcall.h"
+#include "kern/mem/kheap.h"
+#include "kern/trap/trap.h"
+#include "kern/trap/usercopy.h"
+#include "lib/abi/errno.h"
+#include "lib/abi/termios.h"
+#include "lib/kern/string.h"
+
+enum { BLKROGET = 0x125e, BLKBSZGET = (int)0x80081270, BLKPBSZGET = 0x127b };
+
+static struct super *bdev_super;
+
+/* ---- the cache's pages ---- */
+
+/* A run of pages on its way from or to the disk. */
+struct run {
+	struct bio bio;
+	struct bio_vec vec[BIO_NVEC];
+	struct page *page[BIO_NVEC];
+	int n;
+};
+
+static void
+run_done(struct bio *b)
+{
+	struct run *r = container_of(b, struct run, bio);
+
+	for (int i = 0; i < r->n; i++)
+		if (b->op == BIO_READ)
+			page_read_done(r->page[i], b->error);
+		else
+			page_write_done(r->page[i], b->error);
+	kfree(r);
+}
+
+/* Transfer n pages with consecutive numbers; the last one may hang over the end of the disk: that part stays zero. */
+static int
+run_start(struct inode *ip, enum bio_op op, struct page **pages, int n)
+{
+	uint64_t at = pages[0]->index << PAGE_SHIFT;
+	struct run *r;
+
+	if (n > BIO_NVEC || at >= ip->size)
+		return -EIO;
+	r = kmalloc(sizeof *r);
+	if (!r)
+		return -ENOMEM;
+	r->n = n;
+	r->bio = (struct bio){ .op = op, .sector = at / SECTOR_SIZE, .nvec = n, .vec = r->vec, .dev = ip->priv, .done = run_done };
+	for (int i = 0; i < n; i++, at += PAGE_SIZE) {
+		uint64_t left = ip->size - at;
+
+		r->page[i] = pages[i];
+		r->vec[i] = (struct bio_vec){ page_phys(pages[i]), left < PAGE_SIZE ? left : PAGE_SIZE };
+		if (op == BIO_READ && left < PAGE_SIZE)
+			memset((char *)page_virt(pages[i]) + left, 0, PAGE_SIZE - left);
+	}
+	bio_submit(&r->bio);
+	return 0;
+}
+
+static int
+bdev_read_pages(struct inode *ip, struct page **pages, int n)
+{
+	return run_start(ip, BIO_READ, pages, n);
+}
+
+static int
+bdev_write_pages(struct inode *ip, struct page **pages, int n)
+{
+	return run_start(ip, BIO_WRITE, pages, n);
+}
+
+/* Writes never make a disk longer. */
+static int
+bdev_reserve(struct inode *ip, uint64_t off, uint64_t len)
+{
+	return off < ip->size && len <= PAGE_UP(ip->size) - off ? 0 : -ENOSPC;
+}
+
+static int
+bdev_iflush(struct inode *ip, bool datasync)
+{
+	(void)datasync;
+	return block_flush(ip->priv);
+}
+
+static const struct inode_ops bdev_iops = {
+	.read_pages = bdev_read_pages, .write_pages = bdev_write_pages, .reserve = bdev_reserve, .fsync = bdev_iflush,
+};
+
+/* ---- past the cache ---- */
+
+enum { DIRECT_PAGES = BIO_NVEC };
+
+/* Reference the page at user address va, writable if the disk will write it. 0, -EFAULT, or what the fault said. */
+static int
+user_page(struct aspace *as, uint64_t va, bool write, struct page **out)
+{
+	for (int tries = 0; tries < 4; tries++) {
+		pte_t *e, v;
+		int err;
+
+		mutex_lock(&as->lock);
+		e = pt_walk(&as->pt, va, false);
+		v = e ? *e : 0;
+		*out = v & PTE_P && v & PTE_U && (!write || v & PTE_W) ? page_of_phys(v & PTE_ADDR) : NULL;
+		if (*out)
+			page_ref(*out);
+		mutex_unlock(&as->lock);
+		if (*out)
+			return 0;
+		err = mm_fault(as, va, PF_U | (write ? PF_W : 0));
+		if (err)
+			return -EFAULT;
+	}
+	return -EFAULT;
+}
+
+/* Move up to DIRECT_PAGES pages between the disk and [ubuf, ubuf + n). Requires: all multiples of SECTOR_SIZE.
+ * Returns: bytes or -errno. */
+static long
+direct_piece(struct blockdev *d, enum bio_op op, uint64_t ubuf, size_t n, uint64_t pos)
+{
+	struct page *page[DIRECT_PAGES];
+	struct bio_vec vec[DIRECT_PAGES];
+	struct bio b = { .op = op, .sector = pos / SECTOR_SIZE, .vec = vec, .dev = d };
+	uint32_t k = 0;
+	size_t done = 0;
+	int err = 0;
+
+	while (done < n && k < DIRECT_PAGES && !err) {
+		uint64_t off = (ubuf + done) % PAGE_SIZE, len = PAGE_SIZE - off < n - done ? PAGE_SIZE - off : n - done;
+
+		err = user_page(current_proc()->as, PAGE_DOWN(ubuf + done), op == BIO_READ, &page[k]);
+		if (err)
+			break;
+		vec[k] = (struct bio_vec){ page_phys(page[k]) + off, len };
+		k++;
+		done += len;
+	}
+	b.nvec = k;
+	if (k)
+		err = bio_submit_wait(&b);
+	for (uint32_t i = 0; i < k; i++)
+		page_unref(page[i]);
+	return err ? err : (long)done;
+}
+
+/* read or write with O_DIRECT. Returns: bytes; -EINVAL: not in whole sectors; -EFAULT, -EIO, -ENXIO. */
+static long
+direct(struct inode *ip, enum bio_op op, uint64_t ubuf, size_t n, uint64_t *pos)
+{
+	size_t done = 0;
+	long r = 0;
+
+	if ((ubuf | n | *pos) % SECTOR_SIZE)
+		return -EINVAL;
+	if (ubuf >= USER_END || n > USER_END - ubuf)
+		return -EFAULT;
+	if (ip->npages) {                      /* I2 */
+		r = pagecache_sync(ip, *pos >> PAGE_SHIFT, (*pos + n) >> PAGE_SHIFT, true);
+		if (r)
+			return r;
+		if (op == BIO_WRITE)
+			pagecache_drop(ip);
+	}
+	while (done < n) {
+		r = direct_piece(ip->priv, op, ubuf + done, n - done, *pos);
+		if (r <= 0)
+			break;
+		done += r;
+		*pos += r;
+	}
+	return done ? (long)done : r;
+}
+
+/* ---- files ---- */
+
+static long
+bdev_read(struct file *f, uint64_t ubuf, size_t n, uint64_t *pos)
+{
+	struct inode *ip = f->priv;
+
+	if (*pos >= ip->size)
+		return 0;
+	if (n > ip->size - *pos)
+		n = ip->size - *pos;
+	return f->flags & O_DIRECT ? direct(ip, BIO_READ, ubuf, n, pos) : pagecache_read_user(ip, f, ubuf, n, pos);
+}
+
+static long
+bdev_write(struct file *f, uint64_t ubuf, size_t n, uint64_t *pos)
+{
+	struct inode *ip = f->priv;
+	struct blockdev *d = ip->priv;
+	long r;
+
+	if (d->readonly)
+		return -EPERM;
+	if (n == 0)
+		return 0;
+	if (*pos >= ip->size)
+		return -ENOSPC;
+	if (n > ip->size - *pos)
+		n = ip->size - *pos;
+	mutex_lock(&ip->lock);
+	r = f->flags & O_DIRECT ? direct(ip, BIO_WRITE, ubuf, n, pos) : pagecache_write_user(ip, ubuf, n, pos);
+	mutex_unlock(&ip->lock);
+	return r;
+}
+
+static int
+bdev_fsync(struct file *f, bool datasync)
+{
+	struct inode *ip = f->priv;
+	int err = pagecache_sync(ip, 0, ~0ul, true);
+
+	(void)datasync;
+	return err ? err : block_flush(ip->priv);
+}
+
+static long
+bdev_seek(struct file *f, int64_t off, int whence)
+{
+	struct inode *ip = f->priv;
+	int64_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? (int64_t)f->pos : (int64_t)ip->size, at;
+
+	if (whence < SEEK_SET || whence > SEEK_END || __builtin_add_overflow(base, off, &at) || at < 0 || (uint64_t)at > ip->size)
+		return -EINVAL;
+	f->pos = at;
+	return at;
+}
+
+static long
+bdev_ioctl(struct file *f, uint32_t cmd, uint64_t arg)
+{
+	struct inode *ip = f->priv;
+	struct blockdev *d = ip->priv;
+	uint64_t v64;
+	uint32_t v32;
+
+	switch (cmd) {
+	case BLKGETSIZE64:
+	case BLKGETSIZE:
+		v64 = cmd == BLKGETSIZE ? d->nsectors : d->nsectors * SECTOR_SIZE;
+		return copyout(arg, &v64, sizeof v64);
+	case BLKSSZGET:
+	case BLKPBSZGET:
+	case (uint32_t)BLKBSZGET:
+	case BLKROGET:
+		v32 = cmd == BLKROGET ? d->readonly : cmd == (uint32_t)BLKBSZGET ? PAGE_SIZE : SECTOR_SIZE;
+		return copyout(arg, &v32, sizeof v32);
+	case BLKFLSBUF:
+		v32 = bdev_fsync(f, false);
+		pagecache_drop(ip);
+		return (int)v32;
+	}
+	return -ENOTTY;
+}
+
+static struct map_object *
+bdev_map(struct file *f, int prot, int flags, int *err)
+{
+	struct inode *ip = f->priv;
+
+	(void)prot, (void)flags, (void)err;
+	return &inode_ref(ip)->object;
+}
+
+/* The last close writes what the cache still holds back, as Linux does. */
+static void
+bdev_release(struct file *f)
+{
+	struct inode *ip = f->priv;
+
+	if (file_writable(f))
+		pagecache_sync(ip, 0, ~0ul, false);
+	inode_put(ip);
+}
+
+static const struct file_ops bdev_ops = {
+	.release = bdev_release, .read = bdev_read, .write = bdev_write, .ioctl = bdev_ioctl, .fsync = bdev_fsync,
+	.map = bdev_map, .seek = bdev_seek,
+};
+
+/* The inode of a block device, referenced. 0, -ENOMEM. */
+static int
+bdev_inode(struct blockdev *d, struct inode **out)
+{
+	struct inode *ip;
+	int err = inode_get(bdev_super, d->devno, &ip);
+
+	if (err)
+		return err;
+	if (ip->flags & I_NEW) {
+		ip->mode = S_IFBLK | 0600;
+		ip->nlink = 1;
+		ip->rdev = d->devno;
+		ip->size = d->nsectors * SECTOR_SIZE;
+		ip->iops = &bdev_iops;
+		ip->priv = d;
+		inode_unlock_new(ip);
+	}
+	*out = ip;
+	return 0;
+}
+
+/* Open a block special file. -ENXIO: no such disk, or it is gone; -EROFS. */
+static int
+bdev_open(struct inode *ip, struct file *f)
+{
+	struct blockdev *d = NULL;
+	struct inode *own;
+	int err;
+
+	while ((d = blockdev_next(d)) && d->devno != ip->rdev)
+		;
+	if (!d || d->disk->gone)
+		return -ENXIO;
+	if (d->readonly && file_writable(f))
+		return -EROFS;
+	err = bdev_inode(d, &own);
+	if (err)
+		return err;
+	f->ops = &bdev_ops;
+	f->priv = own;
+	return 0;
+}
+
+static struct fs_type bdev_type = { .name = "bdev" };
+static const struct super_ops bdev_super_ops;
+
+static void
+bdev_init(void)
+{
+	bdev_super = super_new(&bdev_type, &bdev_super_ops);
+	if (bdev_super)
+		device_set_block_open(bdev_open);
+}
+
+INITCALL(7, bdev_init);
