@@ -85,7 +85,7 @@ static int
 object_of_fd(int fd, int prot, uint64_t *flags, struct map_object **out)
 {
 	if (!fd_hook)
-		return -ENODEV;
+		return -EBADF;
 	if (!(*flags & MAP_SHARED) || (prot & PROT_WRITE))
 		return fd_hook(fd, prot, *flags, out);
 	int err = fd_hook(fd, prot | PROT_WRITE, *flags, out);
