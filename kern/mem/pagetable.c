@@ -197,38 +197,33 @@ pt_each(struct pagetable *pt, uint64_t lo, uint64_t hi, int (*fn)(pte_t *pte, ui
 	return v.lo < v.hi ? each(P2V(pt->root), 3, 0, &v) : 0;
 }
 
-/* The first run of entries below `table` (which maps from base) that lies in [*va, hi). */
-static pte_t *
-next_run(pte_t *table, int level, uint64_t base, uint64_t *va, uint64_t hi, unsigned *n)
-{
-	struct page *p = page_of_virt(table);
-	int shift = PAGE_SHIFT + 9 * level;
-	uint64_t i = *va > base ? (*va - base) >> shift : 0;
-	uint64_t end = ((hi - base - 1) >> shift) + 1;
-
-	i = i > LO(p) ? i : LO(p);
-	end = end < HI(p) ? end : HI(p);
-	if (level == 0 && i < end) {
-		*va = base + (i << shift);
-		*n = end - i;
-		return &table[i];
-	}
-	for (; level > 0 && i < end; i++) {
-		pte_t *run = NULL;
-
-		if (table[i] & PTE_P)
-			run = next_run(P2V(table[i] & PTE_ADDR), level - 1, base + (i << shift), va, hi, n);
-		if (run)
-			return run;
-	}
-	return NULL;
-}
-
 pte_t *
 pt_next(struct pagetable *pt, uint64_t *va, uint64_t hi, unsigned *n)
 {
 	hi = hi < USER_END ? hi : USER_END;
-	return *va < hi ? next_run(P2V(pt->root), 3, 0, va, hi, n) : NULL;
+	while (*va < hi) {
+		pte_t *table = P2V(pt->root);
+		int l = 3;
+
+		for (; l > 0 && (table[index_of(*va, l)] & PTE_P); l--)
+			table = P2V(table[index_of(*va, l)] & PTE_ADDR);
+		/* The table at level l covers up to `end`; with l > 0 the entry for *va is absent: go on behind it. */
+		uint64_t size = PAGE_SIZE << 9 * (l > 0 ? l : 1), end = (*va & ~(size - 1)) + size;
+
+		if (l == 0) {
+			struct page *p = page_of_virt(table);
+			uint64_t base = end - size, stop = base + HI(p) * PAGE_SIZE;
+
+			*va = *va > base + LO(p) * PAGE_SIZE ? *va : base + LO(p) * PAGE_SIZE;
+			stop = stop < hi ? stop : hi;
+			if (*va < stop) {
+				*n = (stop - *va) >> PAGE_SHIFT;
+				return &table[index_of(*va, 0)];
+			}
+		}
+		*va = end;
+	}
+	return NULL;
 }
 
 /* ---- trees ---- */

@@ -54,7 +54,7 @@ vm_map(struct aspace *as, uint64_t va, uint64_t len, int prot, int flags, struct
 	bool mapped = src && src->object && filelen;
 	struct mapping m = { .lo = va, .hi = va + len, .prot = prot,
 		.flags = (flags & MAP_TYPE) | (mapped ? 0 : MAP_ANONYMOUS),
-		.object = mapped ? src->object : NULL, .index = off / PAGE_SIZE,
+		.object = mapped ? src->object : NULL, .index = off / PAGE_SIZE, .touched = src && !mapped,
 		.filelen = mapped && filelen < len ? filelen : ~0ul };
 
 	if (va < MM_LOWEST || va + len < va || va + len > USER_END || (va | len) & (PAGE_SIZE - 1) || !len)

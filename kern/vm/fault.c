@@ -221,6 +221,7 @@ object_install(struct aspace *as, struct object_fault *of)
 		goto out;
 	}
 	err = 0;
+	m->touched = true;
 	if (install(as, of->va, of->page, leaf_flags(m, write || (of->copied && m->prot & PROT_WRITE && !(of->pf & PF_I)))))
 		of->page = NULL;
 	else if (write && !of->copied && (*pte & PTE_ADDR) == page_phys(of->page))
@@ -284,6 +285,7 @@ fault_once(struct aspace *as, uint64_t va, int pf)
 	err = -ENOMEM;
 	if (!pte)
 		goto out;
+	m->touched = true;
 	pte_t e = *pte;
 	if (e && !(e & PTE_P)) {                   /* was PROT_NONE; mprotect has allowed it again */
 		*pte = (e & PTE_ADDR) | leaf_flags(m, false);

@@ -71,7 +71,7 @@ leaf_zap(struct aspace *as, struct mapping *m, uint64_t lo, uint64_t hi, bool fl
 	struct page *page[BATCH];
 	uint64_t va[BATCH];
 
-	while (lo < hi) {
+	while (lo < hi && m->touched) {
 		int n = zap_some(as, m, &lo, hi, page, va);
 
 		if (flush && n > 8)
@@ -119,7 +119,7 @@ leaf_copy(struct aspace *dst, struct aspace *src, struct mapping *m)
 	int err = 0;
 
 	object_lock(m);
-	for (pte_t *from; (from = pt_next(&src->pt, &at, m->hi, &n)); at += n * PAGE_SIZE) {
+	for (pte_t *from; m->touched && (from = pt_next(&src->pt, &at, m->hi, &n)); at += n * PAGE_SIZE) {
 		pte_t *to = pt_walk_n(&dst->pt, at, n);
 
 		if (!to) {

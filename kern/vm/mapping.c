@@ -132,6 +132,7 @@ mm_insert(struct aspace *as, const struct mapping *want)
 	assert(i == vm->n || want->hi <= vm->map[i]->lo);
 	if (i > 0 && mapping_joins(vm->map[i - 1], want)) {
 		vm->map[i - 1]->hi = want->hi;
+		vm->map[i - 1]->touched |= want->touched;
 	} else {
 		if (map_reserve(vm, 1) < 0 || !(m = kmalloc(sizeof *m)))
 			return -ENOMEM;
@@ -187,12 +188,17 @@ int
 mm_unmap(struct aspace *as, uint64_t lo, uint64_t hi)
 {
 	struct vm *vm = vm_of(as);
-	int err = mm_isolate(as, lo, hi);
-	int first = mm_find(as, lo), last = first;
+	int first = mm_find(as, lo), last;
 
-	if (err)
-		return err;
-	for (; last < vm->n && vm->map[last]->lo < hi; last++) {
+	if (first == vm->n || vm->map[first]->lo >= hi)
+		return 0;
+	if (vm->map[first]->lo != lo || vm->map[first]->hi != hi) {
+		int err = mm_isolate(as, lo, hi);
+		if (err)
+			return err;
+		first = mm_find(as, lo);
+	}
+	for (last = first; last < vm->n && vm->map[last]->lo < hi; last++) {
 		struct mapping *m = vm->map[last];
 
 		vm->npages -= (m->hi - m->lo) / PAGE_SIZE;

@@ -53,6 +53,7 @@ struct mapping {
 	struct aspace *as;         /* [I] */
 	uint64_t lo, hi;           /* [lo] page aligned, lo < hi */
 	int prot, flags;           /* [l] PROT_*, MAP_PRIVATE or MAP_SHARED, MAP_GROWSDOWN, MAP_ANONYMOUS, MAP_STACK */
+	bool touched;              /* [l] false: certainly no entry exists yet */
 	struct map_object *object; /* [I] NULL: zero pages */
 	uint64_t index;            /* [lo] page number in the object at lo */
 	uint64_t filelen;          /* [lo] bytes from the object counted from lo, zeros after (ELF segments); ~0: all */
