@@ -15,6 +15,7 @@
 #define DIRECTMAP 0xffff888000000000ul
 #define MB2_BOOT_MAGIC 0x36d76289
 #define PVH_BOOT_MAGIC 0x336ec578
+#define PHYS_END (1ul << 46)          /* what the direct map has room for; keeps base + len from overflowing */
 #define MB2_INFO_MAX (1ul << 20)      /* no honest loader writes more */
 
 struct bootinfo bootinfo;
@@ -31,8 +32,10 @@ boot_bytes(uint64_t pa, uint64_t n)
 static void
 range_add(struct bootinfo *b, uint64_t base, uint64_t len, uint32_t type)
 {
-	if (b->nmem == BOOT_NRANGE || len == 0 || base + len < base)
+	if (b->nmem == BOOT_NRANGE || len == 0 || base >= PHYS_END)
 		return;
+	if (len > PHYS_END - base)
+		len = PHYS_END - base;
 	if (type < MEM_RAM || type > MEM_BAD)
 		type = MEM_RESERVED;
 	b->mem[b->nmem++] = (struct mem_range){ base, len, type };

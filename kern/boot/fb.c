@@ -78,7 +78,7 @@ fb_init(void)
 
 	if (f->phys == 0 || font_nglyphs == 0)
 		return;
-	if (f->phys + (uint64_t)f->pitch * f->height > BOOT_MAPPED) {
+	if (f->phys >= BOOT_MAPPED || (uint64_t)f->pitch * f->height > BOOT_MAPPED - f->phys) {
 		klog(LOG_WARN, "fb: framebuffer at %#lx is out of reach\n", f->phys);
 		return;
 	}

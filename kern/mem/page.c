@@ -12,11 +12,11 @@
  * Invariants. I1 ref == 0 iff the page is in a free block or a magazine (or was never RAM).
  *             I2 kind == PG_FREE iff the page is the first of a block on free[order].
  *             I3 a block on a list is aligned to its size; its buddy of that order is not on the same list.
- *             I4 only RAM that nothing else claims (image, archive, firmware) is ever on a list: see
- *             hole_add.
+ *             I4 only RAM that nothing else claims (image, archive, firmware) is ever on a list: ram.c.
  * Locks.      zone_lock guards the lists. Magazines: own CPU with interrupts off.
  */
 #include "kern/mem/page.h"
+#include "kern/mem/ram.h"
 #include "kern/boot/bootinfo.h"
 #include "kern/boot/initcall.h"
 #include "kern/boot/print.h"
@@ -26,7 +26,6 @@
 #define NORDER (PAGE_MAX_ORDER + 1)
 #define MAGAZINE 63                   /* makes struct magazine a power of two */
 #define LOW_MEM (1ul << 20)           /* real-mode memory: BIOS data, EBDA, VGA, PAGE_TRAMPOLINE */
-#define NHOLE (BOOT_NRANGE + 4)
 #define JUNK_ALLOC 0xa5a5a5a5a5a5a5a5ul
 #define JUNK_FREE  0xdfdfdfdfdfdfdfdful
 
@@ -399,63 +398,9 @@ page_count_total(void)
 	return total;
 }
 
-/* ---- at boot: which memory is ours (I4) ---- */
+/* ---- at boot ---- */
 
-struct span { uint64_t lo, hi; };
-static struct span holes[NHOLE];
-static int nholes;
-
-static void
-hole_add(uint64_t lo, uint64_t hi)
-{
-	if (nholes < NHOLE && lo < hi)
-		holes[nholes++] = (struct span){ PAGE_DOWN(lo), hi > PAGE_DOWN(~0ul) ? PAGE_DOWN(~0ul) : PAGE_UP(hi) };
-}
-
-/* Hole i seen from RAM range k: the true holes first, then RAM ranges before k, so that overlapping ones
- * count once. */
-static struct span
-hole_get(int i)
-{
-	const struct mem_range *r;
-
-	if (i < nholes)
-		return holes[i];
-	r = &bootinfo.mem[i - nholes];
-	return r->type == MEM_RAM ? (struct span){ r->base, r->base + r->len } : (struct span){ 0, 0 };
-}
-
-/* Find the first part of RAM range k at or after *lo, below hi, that no hole covers. Returns: false when
- * there is none. */
-static bool
-span_next(int k, uint64_t lo, uint64_t hi, struct span *out)
-{
-	const struct mem_range *r = &bootinfo.mem[k];
-	struct span h;
-	bool moved;
-
-	lo = r->base > lo ? PAGE_UP(r->base) : lo;
-	hi = r->base + r->len < hi ? PAGE_DOWN(r->base + r->len) : hi;
-	do {
-		moved = false;
-		for (int i = 0; i < nholes + k; i++) {
-			h = hole_get(i);
-			if (h.lo <= lo && lo < h.hi) {
-				lo = PAGE_UP(h.hi);
-				moved = true;
-			}
-		}
-	} while (moved);
-	if (r->type != MEM_RAM || lo >= hi || lo < r->base)
-		return false;
-	for (int i = 0; i < nholes + k; i++) {
-		h = hole_get(i);
-		if (h.lo < h.hi && h.lo > lo && h.lo < hi)
-			hi = PAGE_DOWN(h.lo);
-	}
-	*out = (struct span){ lo, hi };
-	return lo < hi;
-}
+static struct ram ram;                    /* I4 */
 
 static void
 span_free(struct span s)
@@ -475,16 +420,20 @@ span_free(struct span s)
 	}
 }
 
-/* Put every free span of RAM in [lo, hi) on the lists. */
+/* Put what is ours in [lo, hi) on the lists. */
 static void
 zone_add(uint64_t lo, uint64_t hi)
 {
+	uint64_t at = 0;
 	struct span s;
+	int k = 0;
 
 	spin_lock(&zone_lock);
-	for (int k = 0; k < bootinfo.nmem; k++)
-		for (uint64_t at = lo; span_next(k, at, hi, &s); at = s.hi)
+	while (ram_next(&ram, &k, &at, hi, &s)) {
+		s.lo = s.lo > lo ? s.lo : lo;
+		if (s.lo < s.hi)
 			span_free(s);
+	}
 	spin_unlock(&zone_lock);
 }
 
@@ -492,62 +441,36 @@ zone_add(uint64_t lo, uint64_t hi)
 static uint64_t
 array_place(uint64_t size)
 {
+	uint64_t at = 0;
 	struct span s;
+	int k = 0;
 
-	for (int k = 0; k < bootinfo.nmem; k++)
-		for (uint64_t at = 0; span_next(k, at, BOOT_MAPPED, &s); at = s.hi)
-			if (s.hi - s.lo >= size)
-				return s.lo;
+	while (ram_next(&ram, &k, &at, BOOT_MAPPED, &s))
+		if (s.hi - s.lo >= size)
+			return s.lo;
 	panic("no room for the page array: %lu KiB wanted, %d memory ranges", size >> 10, bootinfo.nmem);
-}
-
-/* One past the last RAM address that is worth an array entry: a lone range far up would cost more than it
- * brings. */
-static uint64_t
-ram_top(void)
-{
-	uint64_t top = 0, ram = 0;
-
-	for (int k = 0; k < bootinfo.nmem; k++) {
-		const struct mem_range *r = &bootinfo.mem[k];
-
-		if (r->type != MEM_RAM)
-			continue;
-		ram += r->len;
-		top = r->base + r->len > top ? r->base + r->len : top;
-	}
-	return PAGE_DOWN(top < ram * 8 ? top : ram * 8);
-}
-
-static void
-holes_init(void)
-{
-	extern char kernel_start[], kernel_end[];     /* kernel.lds */
-
-	hole_add(0, LOW_MEM);
-	hole_add((uint64_t)kernel_start - KERNBASE, (uint64_t)kernel_end - KERNBASE);
-	hole_add(bootinfo.archive_phys, bootinfo.archive_phys + bootinfo.archive_size);
-	for (int k = 0; k < bootinfo.nmem; k++)
-		if (bootinfo.mem[k].type != MEM_RAM)
-			hole_add(bootinfo.mem[k].base, bootinfo.mem[k].base + bootinfo.mem[k].len);
 }
 
 static void
 page_init(void)
 {
+	extern char kernel_start[], kernel_end[];     /* kernel.lds */
 	uint64_t size, at;
 
 	mem_junk = cmdline_has("junk", "1") || cmdline_get("ktest", NULL, 0) >= 0;
 	for (int o = 0; o < NORDER; o++)
 		list_init(&free_list[o]);
-	holes_init();
-	npages = ram_top() >> PAGE_SHIFT;
+	ram_init(&ram, &bootinfo);
+	ram_hole(&ram, 0, LOW_MEM);
+	ram_hole(&ram, (uint64_t)kernel_start - KERNBASE, (uint64_t)kernel_end - KERNBASE);
+	ram_hole(&ram, bootinfo.archive_phys, bootinfo.archive_phys + bootinfo.archive_size);
+	npages = ram_top(&ram) >> PAGE_SHIFT;
 	size = PAGE_UP(npages * sizeof(struct page));
 	at = array_place(size);
 	page_array = P2V(at);
 	for (uint64_t i = 0; i < size; i += PAGE_SIZE)
 		fill((char *)page_array + i, 0);
-	hole_add(at, at + size);
+	ram_hole(&ram, at, at + size);
 	zone_add(0, BOOT_MAPPED);
 }
 

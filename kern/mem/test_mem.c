@@ -4,6 +4,7 @@
 #include "kern/mem/kheap.h"
 #include "kern/mem/page.h"
 #include "kern/mem/pagetable.h"
+#include "kern/mem/ram.h"
 #include "lib/kern/string.h"
 
 /* A small generator (xorshift): tests repeat exactly. */
@@ -14,6 +15,37 @@ random_next(uint64_t *s)
 	*s ^= *s >> 7;
 	*s ^= *s << 17;
 	return *s;
+}
+
+/* Maps of up to 12 random ranges, overlapping as they like: spans overlap neither holes nor each other, and no page of
+ * RAM outside the holes is forgotten. A page is one bit in 64. */
+KTEST(2, ram_spans)
+{
+	static struct bootinfo b;
+	static struct ram m;
+	uint64_t seed = 0x2545f4914f6cdd1dul;
+
+	for (int round = 0; round < 3000; round++) {
+		uint64_t want = 0, holes = 0, got = 0, at = 0;
+		struct span s;
+		int k = 0;
+
+		b.nmem = (int)(random_next(&seed) % 12);
+		for (int i = 0; i < b.nmem; i++) {
+			uint64_t lo = random_next(&seed) % 60, n = 1 + random_next(&seed) % (64 - lo - 1), bits = ((1ul << n) - 1) << lo;
+
+			b.mem[i] = (struct mem_range){ lo * PAGE_SIZE, n * PAGE_SIZE, random_next(&seed) % 3 ? MEM_RAM : MEM_RESERVED };
+			*(b.mem[i].type == MEM_RAM ? &want : &holes) |= bits;
+		}
+		ram_init(&m, &b);
+		while (ram_next(&m, &k, &at, ~0ul, &s)) {
+			uint64_t bits = ((1ul << ((s.hi - s.lo) >> PAGE_SHIFT)) - 1) << (s.lo >> PAGE_SHIFT);
+
+			CHECK(s.lo < s.hi && !(got & bits));
+			got |= bits;
+		}
+		CHECK_EQ(got, want & ~holes);
+	}
 }
 
 KTEST(2, page_addresses)
