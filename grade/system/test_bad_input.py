@@ -11,6 +11,7 @@ import pytest
 from grade.eclipse import build
 from grade.eclipse.qemu import STATUS_PANIC, Machine, disk_args
 from grade.eclipse.shell import Shell
+from grade.host import test_eclipsefs as efs
 
 pytestmark = pytest.mark.lab(11)
 
@@ -125,6 +126,27 @@ def sample_tree(path):
     (path / "dir" / "deep" / "big").write_bytes(os.urandom(300000))
 
 
+def mutated(good, rng, cut):
+    """A broken relative of a version 3.0 image; mostly with right checksums, so that the damage is believed."""
+    d = bytearray(good)
+    metadata = [b for magic in (b"EBMP", b"EIMP", b"EINO", b"EEXT", b"EDIR", b"EJSB") for b in efs.blocks_of(good, magic)] + [0]
+    for _ in range(rng.choice([1, 2, 8])):
+        block = rng.choice(metadata)
+        for _ in range(rng.choice([1, 4, 16])):
+            at = block * 4096 + rng.choice([rng.randrange(8, 4092), rng.randrange(32, 300), 256 + rng.randrange(1500)])
+            struct.pack_into("<I", d, at, rng.choice([0, 1, 3, 0xFFFFFFFF, rng.randrange(1 << 32), rng.choice(metadata)]))
+        if block and rng.random() < 0.8:
+            efs.seal(d, block)
+    return d[:rng.randrange(1, len(d) // 4096) * 4096] if cut else d
+
+
+def mutated_v2(rng):
+    d = bytearray(efs.v2_image(efs.V2))
+    for _ in range(rng.choice([1, 3, 10])):
+        d[rng.choice([rng.randrange(65), 4096 + rng.randrange(200), rng.randrange(4096, len(d))])] = rng.randrange(256)
+    return bytes(d).ljust(65536, b"\0")
+
+
 @pytest.mark.points(4)
 @pytest.mark.cost(30)
 @pytest.mark.parametrize("seed", range(4))
@@ -136,18 +158,10 @@ def test_mutated_disk_images(seed, tmp_path):
     sample_tree(tree)
     with open(filesystem(tree, tmp_path / "good.img", "4M"), "rb") as f:
         good = f.read()
-    used = [i for i in range(0, len(good), 4096) if any(good[i:i + 4096])]
     extra = []
     for i in range(16):
-        d = bytearray(good)
-        if i % 8 == 7:
-            d = d[:rng.randrange(1, len(d) // 4096) * 4096]
-        for _ in range(rng.choice([1, 3, 20, 200])):
-            block = rng.choice(used[:24] if i % 2 else used)
-            if block < len(d):
-                d[block + rng.randrange(4096)] = rng.randrange(256)
         name = tmp_path / f"bad{i}.img"
-        name.write_bytes(d)
+        name.write_bytes(mutated_v2(rng) if i % 8 == 6 else mutated(good, rng, cut=i % 8 == 7))
         extra += disk_args("virtio", str(name), True, f"bad{i}", boot=False)
     with Machine(image=build.test_image(), cpus=2, extra=extra) as m:
         sh = Shell(m)

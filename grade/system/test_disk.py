@@ -6,8 +6,9 @@ import subprocess
 import pytest
 
 from grade.eclipse import build
-from grade.eclipse.qemu import STATUS_POWEROFF, Machine
+from grade.eclipse.qemu import STATUS_POWEROFF, Machine, disk_args
 from grade.eclipse.shell import Shell
+from grade.host import test_eclipsefs as efs
 
 pytestmark = pytest.mark.lab(8)
 
@@ -88,7 +89,6 @@ def test_second_disk(tmp_path):
     second = str(tmp_path / "second.img")
     subprocess.run([build.tool("mkfs.eclipsefs"), "-d", str(tree), "-s", "16M", second], check=True, stdout=subprocess.DEVNULL)
     for kind, name in (("virtio", "/dev/vdb"), ("ata", "/dev/sda")):
-        from grade.eclipse.qemu import disk_args
         with Machine(image=build.path("eclipse.img"), extra=disk_args(kind, second, True, "disk1", boot=False)) as m:
             sh = Shell(m)
             sh.ok(f"mount -t eclipsefs {name} /mnt")
@@ -99,11 +99,34 @@ def test_second_disk(tmp_path):
 
 
 @pytest.mark.points(2)
+def test_version_2_image(tmp_path):
+    """An image of EclipseFS 2.0 mounts beside the root, read-only; another version is refused by name."""
+    good, newer = str(tmp_path / "v2.img"), str(tmp_path / "v9.img")
+    with open(good, "wb") as f:
+        f.write(efs.v2_image(efs.V2, checksum=True).ljust(1 << 17, b"\0"))
+    with open(newer, "wb") as f:
+        f.write(efs.v2_image(efs.V2, version=0x00090001).ljust(1 << 17, b"\0"))
+    extra = disk_args("virtio", good, False, "good", boot=False) + disk_args("virtio", newer, False, "newer", boot=False)
+    with Machine(image=build.path("eclipse.img"), extra=extra) as m:
+        sh = Shell(m)
+        sh.ok("mount -t eclipsefs /dev/vdb /mnt")
+        assert sh.ok("ls /mnt").split() == ["bin", "readme.txt"]
+        assert sh.ok("cat /mnt/readme.txt; echo") == "read me\n"
+        assert sh.ok("cat /mnt/bin/sh | wc -c").strip() == "17000"
+        assert sh.ok("busybox readlink /mnt/bin/sh") == "hello\n"
+        output, status = sh.run("echo x > /mnt/readme.txt")
+        assert status != 0 and "ead-only" in output, output
+        sh.ok("umount /mnt")
+        output, status = sh.run("mount -t eclipsefs /dev/vdc /mnt")
+        assert status != 0
+        assert re.search(r"9\.1|0x0*90001", m.console), m.error("the version found is not named")
+
+
+@pytest.mark.points(2)
 def test_full_disk(tmp_path):
     """A disk that fills up gives ENOSPC to who fills it; removing the file gives the room back."""
     second = str(tmp_path / "small.img")
     subprocess.run([build.tool("mkfs.eclipsefs"), "-s", "8M", second], check=True, stdout=subprocess.DEVNULL)
-    from grade.eclipse.qemu import disk_args
     with Machine(image=build.path("eclipse.img"), extra=disk_args("virtio", second, True, "disk1", boot=False)) as m:
         sh = Shell(m)
         sh.ok("mount -t eclipsefs /dev/vdb /mnt")
