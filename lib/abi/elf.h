@@ -23,6 +23,7 @@ typedef uint64_t Elf64_Off;
 #define ET_DYN          3
 #define ET_CORE         4
 #define EM_X86_64       62
+#define EM_AARCH64      183
 
 #define PT_NULL         0
 #define PT_LOAD         1

@@ -61,3 +61,5 @@ void perror(const char *what);
 
 int remove(const char *path);
 int rename(const char *from, const char *to);
+int renameat(int fromfd, const char *from, int tofd, const char *to);
+int renameat2(int fromfd, const char *from, int tofd, const char *to, unsigned flags);

@@ -1,0 +1,3 @@
+/* elf.h - ELF64 structures. */
+#pragma once
+#include "lib/abi/elf.h"
