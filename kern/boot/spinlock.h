@@ -10,8 +10,7 @@
 #define RANK(lab, place) ((lab) * 100 + (place))
 
 struct spinlock {
-	uint32_t ticket;           /* [a] next ticket to hand out */
-	uint32_t serving;          /* [a] ticket that holds the lock */
+	uint32_t locked;           /* [a] 1: somebody holds it */
 	uint32_t rank;             /* [I] */
 	const char *name;          /* [I] for panic and deadlock reports */
 	struct cpu *cpu;           /* who holds it, or NULL; for asserts and reports */
