@@ -15,7 +15,7 @@
 #define DIRECTMAP 0xffff888000000000ul
 #define MB2_BOOT_MAGIC 0x36d76289
 #define PVH_BOOT_MAGIC 0x336ec578
-#define PHYS_END (1ul << 46)          /* what the direct map has room for; keeps base + len from overflowing */
+#define PHYS_END (1ul << 46)          /* the direct map has room for it; base + len cannot overflow */
 #define MB2_INFO_MAX (1ul << 20)      /* no honest loader writes more */
 
 struct bootinfo bootinfo;
@@ -66,7 +66,8 @@ archive_set(struct bootinfo *b, uint64_t base, uint64_t size)
 /* ---- Multiboot2 (specification 3.6) ---- */
 
 enum {
-	TAG_END = 0, TAG_CMDLINE = 1, TAG_MODULE = 3, TAG_MMAP = 6, TAG_FRAMEBUFFER = 8, TAG_ACPI_OLD = 14, TAG_ACPI_NEW = 15
+	TAG_END = 0, TAG_CMDLINE = 1, TAG_MODULE = 3, TAG_MMAP = 6, TAG_FRAMEBUFFER = 8,
+	TAG_ACPI_OLD = 14, TAG_ACPI_NEW = 15
 };
 
 struct mb2_tag { uint32_t type, size; };
@@ -220,8 +221,8 @@ cmos_read16(uint8_t low)
 	return v | (uint32_t)inb(0x71) << 8;
 }
 
-/* The loader's map is missing or damaged: the BIOS also left the size of memory in the clock's RAM, in units of
- * 64 KiB above 16 MiB. Its last MiB is left alone: firmware tables may lie there. */
+/* The loader's map is missing or damaged: the BIOS also left the size of memory in the clock's RAM, in
+ * units of 64 KiB above 16 MiB. Its last MiB is left alone: firmware tables may lie there. */
 static void
 map_guess(struct bootinfo *b)
 {

@@ -29,7 +29,8 @@ static const char shifted[] = "\0\033!@#$%^&*()_+\177\tQWERTYUIOP{}\r\0ASDFGHJKL
 /* Keys sent after KEY_EXTENDED (and the keypad's without): what xterm sends. */
 static const struct { uint8_t code; char text[5]; } cursor_keys[] = {
 	{ 0x48, "\033[A" }, { 0x50, "\033[B" }, { 0x4d, "\033[C" }, { 0x4b, "\033[D" },
-	{ 0x47, "\033[H" }, { 0x4f, "\033[F" }, { 0x49, "\033[5~" }, { 0x51, "\033[6~" }, { 0x52, "\033[2~" }, { 0x53, "\033[3~" },
+	{ 0x47, "\033[H" }, { 0x4f, "\033[F" }, { 0x49, "\033[5~" }, { 0x51, "\033[6~" },
+	{ 0x52, "\033[2~" }, { 0x53, "\033[3~" },
 };
 
 static bool present;

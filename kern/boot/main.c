@@ -24,16 +24,17 @@ main_register(void (*fn)(void))
 void
 labinfo_print(void)
 {
-	kprintf("Eclipse: labs");
+	const char *sep = "Eclipse: labs ";
+
 	for (int i = 0, j; i < nlabinfo; i = j) {         /* runs of present labs: "1-4" */
 		for (j = i; j < nlabinfo && labinfo[j].present && labinfo[j].num - labinfo[i].num == j - i; j++)
 			;
-		if (j == i)
+		if (j == i) {
 			j++;
-		else if (j - i == 1)
-			kprintf(" %d", labinfo[i].num);
-		else
-			kprintf(" %d-%d", labinfo[i].num, labinfo[j - 1].num);
+			continue;
+		}
+		kprintf(j - i == 1 ? "%s%d" : "%s%d-%d", sep, labinfo[i].num, labinfo[j - 1].num);
+		sep = ", ";
 	}
 	kprintf("\n");
 	for (int i = 0; i < nlabinfo; i++)

@@ -3,7 +3,7 @@
  * Idea.       Consoles are a list of byte sinks. A log line goes into a ring of LOGSZ bytes and, when its
  *             level is important enough, to every console. A console that registers late is first given
  *             what the ring holds, so that lines from before it are not lost.
- * Interface.  klog/kprintf for the kernel's words, klog_read; cons_write/cons_getc for raw bytes (lab 7's tty).
+ * Interface.  klog/kprintf and klog_read; cons_write and cons_getc for raw bytes (lab 7's tty).
  * Invariants. I1 the ring holds the last min(logged, LOGSZ) bytes, the newest at logged - 1.
  * Locks.      One bare flag instead of a spinlock: panic must be able to break it, and spinlocks report
  *             through here. It is taken with interrupts off, so its holder finishes; the drivers' put
@@ -177,7 +177,7 @@ print_init(void)
 	if (bootinfo.cmdline_cut)
 		klog(LOG_WARN, "boot: command line longer than %d bytes: cut\n", BOOT_CMDLINE - 1);
 	if (bootinfo.map_guessed)
-		klog(LOG_WARN, "boot: no memory map from the loader (words longer than 4 KiB for qemu -append?): guessed\n");
+		klog(LOG_WARN, "boot: no memory map from the loader (qemu -append of more than 4 KiB?): guessed\n");
 	if (bootinfo.nmem == BOOT_NRANGE)
 		klog(LOG_WARN, "boot: more than %d memory ranges: the rest is not used\n", BOOT_NRANGE - 1);
 }

@@ -1,13 +1,13 @@
 /* kstack.c - kernel stacks, each above a guard.                                               (lab 2)
  *
- * Idea.       The stack area is an array of slots; the lower half of each is never mapped, so that running off a
- *             stack is a fault and not somebody else's data:
+ * Idea.       The stack area is an array of slots; the lower half of each is never mapped, so that running
+ *             off a stack is a fault and not somebody else's data:
  *
  *                 | guard 0 | stack 0 | guard 1 | stack 1 | ...
  *
- *             A freed stack stays mapped in the CPU's cache. Beyond that its pages go back at once, but other CPUs may
- *             remember where they were; so the slot rests (STALE) until the slots run out, and then one flush of all
- *             TLBs makes all stale slots free again.
+ *             A freed stack stays mapped in the CPU's cache. Beyond that its pages go back at once, but
+ *             other CPUs may remember where they were; so the slot rests (STALE) until the slots run out,
+ *             and then one flush of all TLBs makes all stale slots free again.
  * Invariants. I1 nothing is mapped in a slot that is not LIVE.  I2 no TLB knows a mapping in a FREE slot.
  * Locks.      slot_lock: the slots. Caches: own CPU with interrupts off.
  */
@@ -136,7 +136,8 @@ kstack_free(void *top)
 bool
 kstack_guard(uint64_t va)
 {
-	return va >= KSTACK_BASE && va < KSTACK_BASE + NKSTACK * KSTACK_SLOT && (va - KSTACK_BASE) % KSTACK_SLOT < KSTACK_SIZE;
+	return va >= KSTACK_BASE && va < KSTACK_BASE + NKSTACK * KSTACK_SLOT
+		&& (va - KSTACK_BASE) % KSTACK_SLOT < KSTACK_SIZE;
 }
 
 uint64_t

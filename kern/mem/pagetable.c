@@ -207,7 +207,8 @@ pt_next(struct pagetable *pt, uint64_t *va, uint64_t hi, unsigned *n)
 
 		for (; l > 0 && (table[index_of(*va, l)] & PTE_P); l--)
 			table = P2V(table[index_of(*va, l)] & PTE_ADDR);
-		/* The table at level l covers up to `end`; with l > 0 the entry for *va is absent: go on behind it. */
+		/* The table at level l covers up to `end`; with l > 0 the entry for *va is absent: go on behind it.
+		 * */
 		uint64_t size = PAGE_SIZE << 9 * (l > 0 ? l : 1), end = (*va & ~(size - 1)) + size;
 
 		if (l == 0) {
@@ -352,7 +353,8 @@ pt_seal_kernel(void)
 		}
 }
 
-/* What every CPU needs for these tables to mean what they say: NX, write protection in the kernel, global pages. */
+/* What every CPU needs for these tables to mean what they say: NX, write protection in the kernel, global
+ * pages. */
 void
 pt_init_cpu(void)
 {

@@ -1,8 +1,8 @@
 /* ram.c - which memory is ours to give out.                                                  (lab 2)
  *
- * Idea.       The loader's map is a list of ranges in any order, and firmware has been seen to let them overlap.
- *             Ours is every RAM range, minus the holes (what is not RAM, the kernel, the archive, ...), minus the
- *             RAM ranges before it in the list, so that memory named twice counts once:
+ * Idea.       The loader's map is a list of ranges in any order, and firmware has been seen to let them
+ *             overlap. Ours is every RAM range, minus the holes (what is not RAM, the kernel, the archive,
+ *             ...), minus the RAM ranges before it in the list, so that memory named twice counts once:
  *
  *                 RAM range    |-------------------------------|
  *                 holes          |--|      |------|
@@ -41,7 +41,9 @@ hole_get(const struct ram *m, int i)
 	if (i < m->nholes)
 		return m->holes[i];
 	r = &m->boot->mem[i - m->nholes];
-	return r->type == MEM_RAM ? (struct span){ PAGE_DOWN(r->base), PAGE_UP(r->base + r->len) } : (struct span){ 0, 0 };
+	if (r->type != MEM_RAM)
+		return (struct span){ 0, 0 };
+	return (struct span){ PAGE_DOWN(r->base), PAGE_UP(r->base + r->len) };
 }
 
 /* The first address at or after `at` that no hole covers, for RAM range k. */
@@ -59,8 +61,8 @@ skip_holes(const struct ram *m, int k, uint64_t at)
 	return at;
 }
 
-/* The next span of RAM at or after *at in range *k, or in a later range, below hi. Start with both 0; moves both.
- * Returns: false when there is none. */
+/* The next span of RAM at or after *at in range *k, or in a later range, below hi. Start with both 0;
+ * moves both. Returns: false when there is none. */
 bool
 ram_next(const struct ram *m, int *k, uint64_t *at, uint64_t hi, struct span *out)
 {
@@ -87,8 +89,8 @@ ram_next(const struct ram *m, int *k, uint64_t *at, uint64_t hi, struct span *ou
 	return false;
 }
 
-/* One past the last RAM address worth an entry in the page array: a lone range far up would cost more memory for
- * the array than it brings. */
+/* One past the last RAM address worth an entry in the page array: a lone range far up would cost more
+ * memory for the array than it brings. */
 uint64_t
 ram_top(const struct ram *m)
 {

@@ -17,8 +17,8 @@ random_next(uint64_t *s)
 	return *s;
 }
 
-/* Maps of up to 12 random ranges, overlapping as they like: spans overlap neither holes nor each other, and no page of
- * RAM outside the holes is forgotten. A page is one bit in 64. */
+/* Maps of up to 12 random ranges, overlapping as they like: spans overlap neither holes nor each other,
+ * and no page of RAM outside the holes is forgotten. A page is one bit in 64. */
 KTEST(2, ram_spans)
 {
 	static struct bootinfo b;
@@ -32,10 +32,12 @@ KTEST(2, ram_spans)
 
 		b.nmem = (int)(random_next(&seed) % 12);
 		for (int i = 0; i < b.nmem; i++) {
-			uint64_t lo = random_next(&seed) % 60, n = 1 + random_next(&seed) % (64 - lo - 1), bits = ((1ul << n) - 1) << lo;
+			uint64_t lo = random_next(&seed) % 60, n = 1 + random_next(&seed) % (64 - lo - 1);
+			uint64_t bits = ((1ul << n) - 1) << lo;
+			enum mem_type type = random_next(&seed) % 3 ? MEM_RAM : MEM_RESERVED;
 
-			b.mem[i] = (struct mem_range){ lo * PAGE_SIZE, n * PAGE_SIZE, random_next(&seed) % 3 ? MEM_RAM : MEM_RESERVED };
-			*(b.mem[i].type == MEM_RAM ? &want : &holes) |= bits;
+			b.mem[i] = (struct mem_range){ lo * PAGE_SIZE, n * PAGE_SIZE, type };
+			*(type == MEM_RAM ? &want : &holes) |= bits;
 		}
 		ram_init(&m, &b);
 		while (ram_next(&m, &k, &at, ~0ul, &s)) {
