@@ -18,6 +18,7 @@ unsigned long long strtoull(const char *restrict s, char **restrict end, int bas
 int atoi(const char *s);
 long atol(const char *s);
 int abs(int n);
+long labs(long n);
 void qsort(void *base, size_t count, size_t size, int (*compare)(const void *, const void *));
 int rand(void);
 void srand(unsigned seed);

@@ -111,6 +111,12 @@ abs(int n)
 	return n < 0 ? -n : n;
 }
 
+long
+labs(long n)
+{
+	return n < 0 ? -n : n;
+}
+
 static void
 swap(char *a, char *b, size_t n)
 {
