@@ -9,6 +9,7 @@
 #include "kern/proc/conin.h"
 #include "kern/boot/initcall.h"
 #include "kern/boot/print.h"
+#include "kern/boot/kbd.h"
 #include "kern/boot/serial.h"
 #include "kern/proc/waitq.h"
 #include "kern/trap/apic.h"
@@ -16,7 +17,7 @@
 #include "kern/trap/trap.h"
 
 #define RING 256
-#define KEYBOARD_ISA_IRQ 1
+
 #define POLL_NS 20000000ul
 
 static struct spinlock conin_lock = SPINLOCK("console input", RANK(4, 30));
@@ -101,7 +102,7 @@ static void
 conin_init(void)
 {
 	bool serial = route(SERIAL_ISA_IRQ, "serial") && serial_enable_rx_irq();
-	bool keyboard = route(KEYBOARD_ISA_IRQ, "keyboard");
+	bool keyboard = route(KBD_ISA_IRQ, "keyboard") && kbd_enable_irq();
 	struct thread *t;
 
 	if (serial || keyboard)

@@ -482,7 +482,7 @@ thread_sleep_timed(uint64_t deadline_ns)
 	timer_cancel(&st.timer);
 }
 
-/* Sleep until clock_ns() reaches the deadline. Returns: 0; -ERESTARTSYS when interrupted before. */
+/* Sleep until clock_ns() reaches the deadline (UINT64_MAX: for ever). Returns: 0; -ERESTARTSYS when interrupted before. */
 int
 thread_sleep_until(uint64_t deadline_ns, bool interruptible)
 {
@@ -495,7 +495,7 @@ thread_sleep_until(uint64_t deadline_ns, bool interruptible)
 			thread_cancel_sleep();
 			return -ERESTARTSYS;
 		}
-		thread_sleep_timed(deadline_ns);
+		thread_sleep_timed(deadline_ns == UINT64_MAX ? 0 : deadline_ns);
 	}
 	return 0;
 }

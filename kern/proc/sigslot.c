@@ -2,7 +2,7 @@
  *
  * Idea.       Lower layers have reasons to interrupt a process: a fault, ^C, a closed pipe. They say so here, and lab 11
  *             does it properly. Until then a deadly signal kills, and others do nothing.
- * Interface.  proc_signal, proc_signal_group, proc_signal_state; fault_signal, fault_log.
+ * Interface.  proc_signal, proc_signal_group, proc_signal_state, proc_signal_mask; fault_signal, fault_log.
  */
 #include "kern/proc/sigslot.h"
 #include "kern/boot/initcall.h"
@@ -53,6 +53,13 @@ int
 proc_signal_state(int sig)
 {
 	return ops ? ops->state(sig) : 0;
+}
+
+void
+proc_signal_mask(uint64_t mask)
+{
+	if (ops)
+		ops->mask(mask);
 }
 
 /* ---- a user program's exception ---- */

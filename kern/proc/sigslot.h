@@ -15,6 +15,7 @@ enum { SIGNAL_IGNORED = 1, SIGNAL_BLOCKED = 2 };
 struct sigslot_ops {
 	int (*send)(struct proc *p, int sig);      /* from the kernel to a process, alive or not: 0 or -errno */
 	int (*state)(int sig);                     /* of the current thread: SIGNAL_IGNORED | SIGNAL_BLOCKED */
+	void (*mask)(uint64_t mask);               /* see proc_signal_mask */
 };
 void sigslot_register(const struct sigslot_ops *ops);
 
@@ -22,6 +23,9 @@ int proc_signal(struct proc *p, int sig);              /* 0; -EINVAL no such sig
 int proc_signal_group(int pgid, int sig);              /* to every process of the group: 0; -ESRCH empty group */
 /* What would happen if the current thread were sent sig (tty: SIGTTIN and SIGTTOU rules): 0 or flags above. */
 int proc_signal_state(int sig);
+/* ppoll, pselect6: block exactly these signals (a sigset_t) until the current system call returns; a handler that runs
+ * because of it still sees the old mask restored afterwards. */
+void proc_signal_mask(uint64_t mask);
 /* Is there something that must end an interruptible sleep? */
 static inline bool signal_pending(void) { return current()->intr; }
 
