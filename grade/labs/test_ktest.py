@@ -9,7 +9,7 @@ import re
 import pytest
 
 from grade.eclipse import build, labs
-from grade.eclipse.qemu import STATUS_OK, Machine
+from grade.eclipse.qemu import STATUS_OK, Machine, disk_args
 
 
 def ktests():
@@ -23,12 +23,12 @@ def ktests():
     return found
 
 
-def run(lab, cpus, kernel):
+def run(lab, cpus, kernel, disk="virtio", words="", extra=()):
     names = ktests().get(lab, [])
     assert names, f"lab {lab} has no test in the kernel (KTEST({lab}, ...) in a listed file)"
-    image = build.path("test-rootfs.img") if lab >= 6 else None
-    with Machine(kernel=kernel, cpus=cpus, append=f"ktest=lab{lab}", archive=build.path("test-archive.cpio"),
-                 image=build.test_image() if image else None) as m:
+    image = build.test_image() if lab >= 6 else None
+    with Machine(kernel=kernel, cpus=cpus, append=f"ktest=lab{lab} {words}", archive=build.path("test-archive.cpio"),
+                 image=image, disk=disk, extra=extra) as m:
         end = m.expect(r"^ktest: (\d+) ok, (\d+) failed", busy=120)
         status = m.wait_exit()
         bad = re.findall(r"^ktest: (\w+) FAIL.*", m.console, re.M)
@@ -50,3 +50,17 @@ def test_ktest(lab, cpus):
 def test_ktest_alone(lab):
     """The lab's tests in a kernel of labs 1..lab: nothing later is needed."""
     run(lab, 1, build.kernel(lab))
+
+
+@pytest.mark.points(3)
+@pytest.mark.lab(6)
+@pytest.mark.parametrize("cpus", [1, 4])
+@pytest.mark.parametrize("disk,name", [("virtio", "vdb"), ("virtio-modern", "vdb"), ("virtio-mmio", "vdb"), ("ata", "sdb")])
+def test_disk_drivers(disk, name, cpus, tmp_path):
+    """The block tests with a scratch disk to write on, by every driver."""
+    scratch = tmp_path / "scratch.img"
+    with open(scratch, "wb") as f:
+        f.truncate(64 << 20)
+    run(6, cpus, build.kernel(), disk, f"testdisk={name}", disk_args(disk, str(scratch), True, "scratch", boot=False))
+    with open(scratch, "rb") as f:
+        assert any(chunk.strip(b"\0") for chunk in iter(lambda: f.read(1 << 20), b"")), "nothing was written to the scratch disk"
