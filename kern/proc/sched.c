@@ -135,21 +135,42 @@ queue_take(struct runq *rq)
 	return list_entry(l, struct thread, run_link);
 }
 
-/* After queue_add: see to it that rq's CPU notices. Requires: rq->lock. Returns: whether to kick that CPU. */
-static bool
+/* A CPU with nothing to do, or -1. No locks: a wrong guess costs a little time. */
+static int
+cpu_find_idle(void)
+{
+	for (int i = 0; ncpus > 1 && i < NCPU; i++)
+		if (cpus[i].online && runqs[i].idle && runqs[i].running == runqs[i].idle && runqs[i].nready == 0)
+			return i;
+	return -1;
+}
+
+/* After queue_add: see to it that somebody notices: rq's CPU; and if that is busy an idle one, which steals. (Looked for
+ * after queue_add: a CPU that goes idle meanwhile looks into our queue before it halts.)
+ * Requires: rq->lock. Returns: the CPUs to kick, one bit each. */
+static uint32_t
 queue_notify(struct runq *rq)
 {
 	bool idle = rq->running == rq->idle;
+	int helper = idle && rq->nready == 1 ? -1 : cpu_find_idle();
+	uint32_t kick = helper < 0 ? 0 : 1u << helper;
 
 	if (rq->cpu == cpu_self()->id) {
 		if (!idle && !rq->slice_armed)
 			slice_arm(rq);
-		return false;
+		return kick;
 	}
 	if (!idle && rq->slice_armed)
-		return false;
+		return kick;
 	cpus[rq->cpu].need_resched = true;        /* it arms its slice in sched_user_return */
-	return true;
+	return kick | 1u << rq->cpu;
+}
+
+static void
+kick_all(uint32_t kick)
+{
+	for (; kick; kick &= kick - 1)
+		sched_kick(__builtin_ctz(kick));
 }
 
 /* Put a READY thread that is in no queue into the queue of `cpu`. */
@@ -157,27 +178,26 @@ static void
 queue_put(struct thread *t, int cpu)
 {
 	struct runq *rq = &runqs[cpu];
-	bool kick;
+	uint32_t kick;
 
 	spin_lock(&rq->lock);
 	t->cpu = cpu;
 	queue_add(rq, t);
 	kick = queue_notify(rq);
 	spin_unlock(&rq->lock);
-	if (kick)
-		sched_kick(cpu);
+	kick_all(kick);
 }
 
-/* A CPU with nothing to do, or `last`. No locks: a wrong guess costs a little time. */
+/* A CPU with nothing to do, `last` before others, else `last`. */
 static int
 cpu_choose(int last)
 {
+	int idle;
+
 	if (ncpus == 1 || (runqs[last].running == runqs[last].idle && runqs[last].nready == 0))
 		return last;
-	for (int i = 0; i < NCPU; i++)
-		if (cpus[i].online && runqs[i].idle && runqs[i].running == runqs[i].idle && runqs[i].nready == 0)
-			return i;
-	return last;
+	idle = cpu_find_idle();
+	return idle < 0 ? last : idle;
 }
 
 /* A new thread may run from now on, on this CPU or an idle one. */
@@ -405,7 +425,7 @@ wake(struct thread *t, bool intr)
 {
 	struct runq *rq = runq_lock_of(t);
 	int cpu = rq->cpu, target;
-	bool kick = false;
+	uint32_t kick = 0;
 
 	if (t->state != T_SLEEPING || (intr && !t->intr_sleep)) {
 		spin_unlock(&rq->lock);
@@ -426,8 +446,8 @@ wake(struct thread *t, bool intr)
 	spin_unlock(&rq->lock);
 	if (target != cpu)
 		queue_put(t, target);
-	else if (kick)
-		sched_kick(cpu);
+	else
+		kick_all(kick);
 	return true;
 }
 
