@@ -53,7 +53,6 @@ cmdline_set(struct bootinfo *b, const char *s, size_t max)
 	b->cmdline[n] = '\0';
 }
 
-/* The archive must lie inside one range of RAM. */
 static void
 archive_set(struct bootinfo *b, uint64_t base, uint64_t size)
 {
@@ -61,6 +60,20 @@ archive_set(struct bootinfo *b, uint64_t base, uint64_t size)
 		b->archive_phys = base;
 		b->archive_size = size;
 	}
+}
+
+/* The archive must lie inside one range of RAM; else there is none. */
+static void
+archive_check(struct bootinfo *b)
+{
+	for (int i = 0; i < b->nmem; i++) {
+		const struct mem_range *r = &b->mem[i];
+
+		if (r->type == MEM_RAM && b->archive_phys >= r->base
+		    && b->archive_phys + b->archive_size <= r->base + r->len)
+			return;
+	}
+	b->archive_phys = b->archive_size = 0;
 }
 
 /* ---- Multiboot2 (specification 3.6) ---- */
@@ -244,6 +257,7 @@ bootinfo_init(uint32_t magic, uint64_t info_phys)
 		parse_pvh(&bootinfo, info_phys);
 	if (bootinfo.nmem == 0)
 		map_guess(&bootinfo);
+	archive_check(&bootinfo);
 }
 
 /* ---- kernel words ---- */
