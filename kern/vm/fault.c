@@ -332,6 +332,8 @@ page_fault(struct trapframe *tf)
 
 	if (!t || !t->proc || va >= USER_END || (tf->error & PF_RSVD))
 		return false;
+	if ((tf->cs & 3) && !(tf->error & PF_U))
+		return false;      /* the processor's own access for a user instruction (iret, in emulation): SMAP forbids it for good */
 	if (!irq_enabled() || this_cpu->in_irq)
 		return false;      /* kernel bug: user memory touched where nothing may sleep */
 	t->proc->minflt++;
