@@ -8,16 +8,17 @@
 #define TOP     ((void *)0x00007ffffffff000ull)
 
 int
-main(void)
+main(int argc, char **argv)
 {
 	static void *const bad[] = { NOWHERE, KERNEL, ODD, TOP, (void *)-1ul };
 	char *args[] = { "x", NULL };
 	int status;
 
+	(void)argc;
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		CALL(write(1, bad[i], 10));
 		CALL(execve(bad[i], args, args));
-		CALL(execve("/nonexistent", bad[i], args));
+		CALL(execve(argv[0], bad[i], args));
 		if (fork() == 0)
 			_exit(3);
 		CALL(wait(bad[i]));             /* reaps the child and then fails, or fails and leaves it */
