@@ -3,7 +3,7 @@
  * Idea.       Consoles are a list of byte sinks. A log line goes into a ring of LOGSZ bytes and, when its
  *             level is important enough, to every console. A console that registers late is first given
  *             what the ring holds, so that lines from before it are not lost.
- * Interface.  klog/kprintf and klog_read; cons_write and cons_getc for raw bytes (lab 7's tty).
+ * Interface.  klog/kprintf and klog_read; cons_text; cons_write and cons_getc for raw bytes (lab 7's tty).
  * Invariants. I1 the ring holds the last min(logged, LOGSZ) bytes, the newest at logged - 1.
  * Locks.      One bare flag instead of a spinlock: panic must be able to break it, and spinlocks report
  *             through here. It is taken with interrupts off, so its holder finishes; the drivers' put
@@ -58,6 +58,32 @@ cons_put(const char *s, size_t n)
 			c->put(c, s, n);
 }
 
+/* As cons_put, for text whose lines end in \n: terminals want \r\n. Requires: cons_locked. */
+static void
+cons_put_text(const char *s, size_t n)
+{
+	for (size_t i = 0, from = 0; i < n; i = from) {
+		while (i < n && s[i] != '\n')
+			i++;
+		cons_put(s + from, i - from);
+		from = i;
+		if (i < n) {
+			cons_put("\r\n", 2);
+			from++;
+		}
+	}
+}
+
+/* Write text to every chosen console, as cons_write but with line ends made fit for terminals. */
+void
+cons_text(const char *s, size_t n)
+{
+	bool on = cons_lock();
+
+	cons_put_text(s, n);
+	cons_unlock(on);
+}
+
 /* Write raw bytes to every chosen console. Whole calls do not mix. May be called from any context. */
 void
 cons_write(const char *s, size_t n)
@@ -95,8 +121,11 @@ console_register(struct console *c)
 	while (*p)
 		p = &(*p)->next;
 	*p = c;
-	for (uint64_t i = start; i < logged && c->on && c->put; i++)
+	for (uint64_t i = start; i < logged && c->on && c->put; i++) {
+		if (ring[i % LOGSZ] == '\n')
+			c->put(c, "\r", 1);
 		c->put(c, &ring[i % LOGSZ], 1);
+	}
 	cons_unlock(on);
 }
 
@@ -115,7 +144,7 @@ line_flush(struct line *l)
 	for (size_t i = 0; i < l->n; i++)
 		ring[logged++ % LOGSZ] = l->buf[i];
 	if (l->show)
-		cons_put(l->buf, l->n);
+		cons_put_text(l->buf, l->n);
 	l->n = 0;
 }
 

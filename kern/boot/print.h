@@ -21,6 +21,7 @@ struct console {
 
 void console_register(struct console *c);
 void cons_write(const char *s, size_t n);               /* raw bytes to every console, serialised */
+void cons_text(const char *s, size_t n);                /* the same, a newline becomes \r\n */
 void cons_break_lock(void);                              /* panic: print even if a writer was interrupted */
 int  cons_getc(void);                                   /* polled: next input byte of any console, or -1 */
 

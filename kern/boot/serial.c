@@ -40,14 +40,10 @@ serial_put(struct console *c, const char *s, size_t n)
 
 	(void)c;
 	for (size_t i = 0; i < n; i++) {
-		if (room < 2) {                      /* a newline takes two */
+		if (room == 0) {
 			if (!tx_ready())
 				return;
 			room = FIFO_SIZE;
-		}
-		if (s[i] == '\n') {
-			outb(COM1 + DATA, '\r');
-			room--;
 		}
 		outb(COM1 + DATA, (uint8_t)s[i]);
 		room--;

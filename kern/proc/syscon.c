@@ -41,7 +41,7 @@ line_read(void)
 			return 0;
 		} else if (line_len < LINE - 1 || c == '\n') {
 			line[line_len++] = c;
-			cons_write(&c, 1);
+			cons_text(&c, 1);
 			if (c == '\n')
 				return 0;
 		}
@@ -82,7 +82,7 @@ sys_write(int fd, uint64_t ubuf, size_t n)
 
 		if (copyin(buf, ubuf + done, part))
 			return done ? (long)done : -EFAULT;
-		cons_write(buf, part);
+		cons_text(buf, part);
 		done += part;
 	}
 	return done;
