@@ -29,6 +29,7 @@ enum { NPAGE = 16, PIPE_SIZE = NPAGE * 4096, PIPE_BUF = 4096 };
 struct pipe {
 	struct mutex lock;
 	uint64_t nread, nwrite;    /* [l] I1 */
+	uint32_t used;             /* [l], read without it by poll: nwrite - nread */
 	uint32_t readers, writers; /* [l] open files of each kind */
 	uint64_t ropens, wopens;   /* [l] how often a FIFO was opened, ever */
 	struct waitq rq, wq;       /* [l] readers wait for data, writers for room; and both for each other in fifo_open */
@@ -81,9 +82,12 @@ pipe_room(const struct pipe *p)
 	return PIPE_SIZE - (p->nwrite - p->nread);
 }
 
+/* Wake who waits on q, if anybody. The fence: poll looks at our fields without the lock, after it joined the queue; so
+ * our stores must be seen before we look at the queue. */
 static inline void
 wake(struct waitq *q)
 {
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!waitq_empty(q))
 		waitq_wake_all(q);
 }
@@ -107,6 +111,7 @@ ring_out(struct pipe *p, uint64_t ubuf, size_t n)
 	}
 	if (p->nread == p->nwrite)
 		p->nread = p->nwrite = 0;
+	__atomic_store_n(&p->used, p->nwrite - p->nread, __ATOMIC_RELAXED);
 	return done ? (long)done : -EFAULT;
 }
 
@@ -153,19 +158,23 @@ static long
 ring_in(struct pipe *p, uint64_t ubuf, size_t n)
 {
 	size_t done = 0, left = 0;
+	int err = -EFAULT;
 
 	while (done < n && !left) {
 		uint32_t off = p->nwrite % PAGE_SIZE;
 		size_t k = n - done < PAGE_SIZE - off ? n - done : PAGE_SIZE - off;
 		struct page **page = &p->page[p->nwrite / PAGE_SIZE % NPAGE];
 
-		if (!*page && !(*page = page_alloc(PG_KERNEL)))
-			return done ? (long)done : -ENOMEM;
+		if (!*page && !(*page = page_alloc(PG_KERNEL))) {
+			err = -ENOMEM;
+			break;
+		}
 		left = copyin_partial((char *)page_virt(*page) + off, ubuf + done, k);
 		done += k - left;
 		p->nwrite += k - left;
 	}
-	return done ? (long)done : -EFAULT;
+	__atomic_store_n(&p->used, p->nwrite - p->nread, __ATOMIC_RELAXED);
+	return done ? (long)done : err;
 }
 
 /* Wait until `need` bytes fit, or nobody is left to read them. Requires: lock. 0, -EAGAIN, -ERESTARTSYS, -EPIPE. */
@@ -219,30 +228,27 @@ pipe_write(struct file *f, uint64_t ubuf, size_t n, uint64_t *pos)
 	return done ? (long)done : r;
 }
 
+/* What holds now. Takes no lock: the caller is preparing to sleep. */
 static int
 pipe_poll(struct file *f, struct pollctx *ctx)
 {
 	struct pipe *p = f->priv;
+	uint32_t used;
 	int ev = 0;
 
 	if (file_readable(f))
 		poll_wait(ctx, &p->rq);
 	if (file_writable(f))
 		poll_wait(ctx, &p->wq);
-	mutex_lock(&p->lock);
+	used = __atomic_load_n(&p->used, __ATOMIC_SEQ_CST);
 	if (file_readable(f)) {
-		if (p->nread != p->nwrite)
-			ev |= POLLIN | POLLRDNORM;
-		if (!p->writers && p->wopens)
-			ev |= POLLHUP;
+		ev |= used ? POLLIN | POLLRDNORM : 0;
+		ev |= !__atomic_load_n(&p->writers, __ATOMIC_RELAXED) && p->wopens ? POLLHUP : 0;
 	}
 	if (file_writable(f)) {
-		if (pipe_room(p) >= PIPE_BUF)
-			ev |= POLLOUT | POLLWRNORM;
-		if (!p->readers)
-			ev |= POLLERR;
+		ev |= PIPE_SIZE - used >= PIPE_BUF ? POLLOUT | POLLWRNORM : 0;
+		ev |= !__atomic_load_n(&p->readers, __ATOMIC_RELAXED) ? POLLERR : 0;
 	}
-	mutex_unlock(&p->lock);
 	return ev;
 }
 
