@@ -61,10 +61,13 @@ static struct timer refine_timer;
 
 /* ---- now ---- */
 
+/* A TSC read just before another CPU made the scale lies before its start: that counts as the start. */
 static uint64_t
 scale_ns(const struct scale *s, uint64_t tsc)
 {
-	return s->ns0 + (uint64_t)((unsigned __int128)(tsc - s->tsc0) * s->mult >> 32);
+	uint64_t ticks = (int64_t)(tsc - s->tsc0) < 0 ? 0 : tsc - s->tsc0;
+
+	return s->ns0 + (uint64_t)((unsigned __int128)ticks * s->mult >> 32);
 }
 
 uint64_t
