@@ -42,7 +42,7 @@ struct thread {
 	struct fpu *fpu;           /* [I] NULL: kernel thread */
 	uint64_t fs_base;          /* [t] TLS; loaded at switch */
 	uint64_t gs_base;          /* [t] user GS */
-	int fault_err;             /* [t] why lab 5 refused the last page fault: -EFAULT SIGSEGV, -EIO/-ERANGE SIGBUS, -ENOMEM SIGKILL */
+	int fault_err;             /* [t] why lab 5 refused the last page fault; sigslot.c says what signal that is */
 	uint64_t clear_child_tid;  /* [t] user address, lab 14 */
 	void (*fn)(void *);        /* [I] kernel threads */
 	void *arg;                 /* [I] */

@@ -46,6 +46,7 @@ itimer_cancel(struct sigstate *s)
 	s->real_deadline = s->real_interval = 0;
 	spin_unlock(&s->proc->lock);
 	timer_cancel(&s->real);
+	timer_cancel(&s->real);               /* a firing that had looked before we stored 0 may have armed it again */
 }
 
 /* What is left of it, and its interval. */

@@ -323,6 +323,18 @@ mm_fault(struct aspace *as, uint64_t va, int pf)
 	return err;
 }
 
+/* Is there a mapping at va, so that the access was forbidden rather than to nowhere? */
+static bool
+is_mapped(struct aspace *as, uint64_t va)
+{
+	bool mapped;
+
+	mutex_lock(&as->lock);
+	mapped = mm_lookup(as, PAGE_DOWN(va)) != NULL;
+	mutex_unlock(&as->lock);
+	return mapped;
+}
+
 /* The trap layer's question: did you deal with this page fault? */
 static bool
 page_fault(struct trapframe *tf)
@@ -330,7 +342,10 @@ page_fault(struct trapframe *tf)
 	uint64_t va = read_cr2();
 	struct thread *t = current();
 
-	if (!t || !t->proc || va >= USER_END || (tf->error & PF_RSVD))
+	if (!t || !t->proc)
+		return false;
+	t->fault_err = -EFAULT;
+	if (va >= USER_END || (tf->error & PF_RSVD))
 		return false;
 	if ((tf->cs & 3) && !(tf->error & PF_U))
 		return false;      /* the processor's own access for a user instruction (iret, in emulation): SMAP forbids it for good */
@@ -338,6 +353,8 @@ page_fault(struct trapframe *tf)
 		return false;      /* kernel bug: user memory touched where nothing may sleep */
 	t->proc->minflt++;
 	t->fault_err = mm_fault(t->proc->as, va, tf->error);
+	if (t->fault_err == -EFAULT && is_mapped(t->proc->as, va))
+		t->fault_err = -EACCES;
 	return t->fault_err == 0;
 }
 
