@@ -58,6 +58,7 @@ devfs_mount(struct fs_type *t, struct blockdev *bdev, unsigned long flags, const
 	if (err)
 		return err;
 	(*out)->type = t;
+	(*out)->root->inode->mode = S_IFDIR | 0755;
 	mutex_lock(&(*out)->ns);
 	tree_fill((*out)->root->inode);
 	mutex_unlock(&(*out)->ns);
