@@ -57,6 +57,18 @@ dentry_count(void)
 }
 
 void
+dentry_lock(void)
+{
+	spin_lock(&dcache_lock);
+}
+
+void
+dentry_unlock(void)
+{
+	spin_unlock(&dcache_lock);
+}
+
+void
 dentry_change_begin(void)
 {
 	spin_lock(&dcache_lock);
@@ -356,6 +368,21 @@ dentry_is_below(struct dentry *d, struct dentry *top)
 	while (d != top && d->parent != d)
 		d = d->parent;
 	return d == top;
+}
+
+struct dentry *
+dentry_of_inode(struct inode *ip)
+{
+	struct dentry *found = NULL;
+
+	spin_lock(&dcache_lock);
+	list_for_each(d, &clock, struct dentry, clock)
+		if (d->inode == ip) {
+			found = dentry_get(d);
+			break;
+		}
+	spin_unlock(&dcache_lock);
+	return found;
 }
 
 /* ---- pruning ---- */

@@ -53,11 +53,15 @@ void dentry_set_inode(struct dentry *d, struct inode *ip);       /* negative -> 
 void dentry_delete(struct dentry *d);                /* the name is gone from disk; children too */
 int  dentry_move(struct dentry *d, struct dentry *ndir, const char *name, size_t len, struct dentry *over);
 bool dentry_is_below(struct dentry *d, struct dentry *top);      /* d == top or below; sb->ns held */
+struct dentry *dentry_of_inode(struct inode *ip);    /* a cached name of it, referenced; NULL: none. Slow: looks at all */
 void dentry_prune_children(struct dentry *d);        /* forget unused names below d */
 void dentry_prune_super(struct super *sb);
 int  dentry_prune(int n);
 uint32_t dentry_count(void);
 
+/* Parents and names stand still in between (path_string). */
+void dentry_lock(void);
+void dentry_unlock(void);
 /* For mount.c: change what the walker sees, under dcache_lock with the sequence odd. */
 void dentry_change_begin(void);
 void dentry_change_end(void);

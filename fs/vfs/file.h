@@ -38,13 +38,14 @@ struct file {
 	uint64_t pos;              /* [p] */
 	struct mutex pos_lock;     /* RANK_VFS(80) */
 	uint64_t ra_next, ra_size, ra_end;   /* [p] read-ahead state, pages (pageread.c); hints only */
-	int dirpos_err;
+	bool locked;               /* [a] flock was used */
 	void *priv;                /* ops' own */
 };
 
 int  file_new(const struct file_ops *ops, struct inode *ip, uint32_t flags, struct file **out);   /* -ENFILE, -ENOMEM; takes over ip's reference */
 struct file *file_ref(struct file *f);
 void file_put(struct file *f);
+uint32_t file_count(void);
 int  file_open(const char *path, uint32_t flags, uint32_t mode, struct file **out);     /* kernel path, current's root */
 
 /* Descriptors of the current process. fd_get: referenced file or NULL (fast when the table is not shared: see fd.c). */

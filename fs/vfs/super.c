@@ -25,6 +25,7 @@ super_ctor(void *obj)
 	waitq_init(&sb->wait);
 	spin_init(&sb->lock, "super", RANK(7, 40));
 	mutex_init(&sb->ns, "names", RANK_VFS(60));
+	mutex_init(&sb->sync_lock, "sync", RANK_VFS(65));
 	list_init(&sb->inodes);
 	list_init(&sb->dirty);
 }
@@ -71,7 +72,8 @@ super_new(struct fs_type *t, const struct super_ops *ops)
 	sb->root = NULL;
 	sb->refs = 1;
 	sb->max_size = INT64_MAX;
-	sb->uncached = false;
+	sb->uncached = sb->dead = false;
+	sb->nmounts = 0;
 	sb->priv = NULL;
 	spin_lock(&super_lock);
 	sb->dev = makedev(0, next_dev++);

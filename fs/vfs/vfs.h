@@ -7,6 +7,7 @@
  *             exception to "no lock of an interface is held while calling through it": rename must be atomic). In this order:
  *               RANK_VFS(80) file->pos_lock   (shared offsets)
  *               RANK_VFS(70) mount_lock       (the tree of mounts)
+ *               RANK_VFS(65) sb->sync_lock    (sync against unmount)
  *               RANK_VFS(60) sb->ns           all changes of names in one file system, and lookups that miss the dentry cache
  *               RANK_VFS(50) inode->lock      size, truncate, writes; never held by reads and faults. Two: the one with the lower address first,
  *                                             the second by mutex_trylock + restart.
@@ -60,6 +61,9 @@ struct super {
 	unsigned long flags;       /* [a] MS_RDONLY ... */
 	struct dentry *root;       /* [I] set by super_set_root */
 	struct mutex ns;           /* RANK_VFS(60) */
+	struct mutex sync_lock;    /* RANK_VFS(65): one sync at a time, and none after unmount */
+	uint32_t nmounts;          /* [mount_lock] */
+	bool dead;                 /* [sync_lock] unmounted */
 	struct spinlock lock;      /* RANK(7, 40): lists */
 	struct list inodes;   /* [l] all cached inodes */
 	struct list dirty;    /* [l] inodes with dirty attributes or pages */
@@ -72,7 +76,7 @@ struct super {
 	struct list link;
 };
 struct super *super_new(struct fs_type *t, const struct super_ops *ops);    /* with dev chosen; NULL: no memory */
-void super_free(struct super *sb);                           /* a mount that failed */
+void super_free(struct super *sb);                           /* a mount that failed, before its mount() returns the error */
 int  super_set_root(struct super *sb, struct inode *root);   /* consumes the reference; -ENOMEM */
 
 /* ---- inodes ---- */

@@ -61,24 +61,26 @@ page_begin_write(struct inode *ip, struct page *p)
 
 /* Write n dirty pages with consecutive numbers; takes over their references.
  *
- * Does:     locks them all in ascending order, waits for a write that is under way, protects mappings (I2), then
- *           starts the write in as few runs as possible.
+ * Does:     locks them all in ascending order, waits for a write that is under way, clears their marks, then
+ *           protects mappings (I2) and starts the write in as few runs as possible.
  */
 static void
 write_batch(struct inode *ip, struct page **pages, int n)
 {
+	uint64_t first = pages[0]->index;
+
 	for (int i = 0; i < n; i++) {
 		page_lock(ip, pages[i]);
 		page_wait(ip, pages[i], PC_WRITEBACK);
 	}
-	if (map_object_mapped(&ip->object))
-		map_object_clean(&ip->object, pages[0]->index, pages[0]->index + n - 1);
 	uint64_t take = 0;
 	for (int i = 0; i < n; i++) {
 		if (page_begin_write(ip, pages[i]))
 			take |= 1ul << i;
 		page_unlock(ip, pages[i]);
 	}
+	if (map_object_mapped(&ip->object))
+		map_object_clean(&ip->object, first, first + n - 1);
 	for (int i = 0; i < n;) {
 		int run = i;
 		while (run < n && (take >> run & 1))
@@ -104,8 +106,6 @@ pagecache_sync(struct inode *ip, uint64_t first, uint64_t last, bool wait)
 
 	if (inode_is_memory(ip))
 		return 0;
-	if (map_object_mapped(&ip->object))
-		map_object_clean(&ip->object, first, last);      /* stores that only the page tables know of */
 	for (uint64_t i = first; i <= last;) {
 		int n = pcache_find_dirty(ip, &i, last, pages, PC_BATCH);
 		if (!n)
@@ -197,11 +197,17 @@ write_all_attributes(struct super *sb)
 int
 super_sync(struct super *sb, bool wait)
 {
-	start_pages(sb);
-	if (wait)
-		wait_event(&sb->wait, !__atomic_load_n(&sb->nwriteback, __ATOMIC_ACQUIRE), (void *)NULL);
-	int err = write_all_attributes(sb);
-	int err2 = sb->ops->sync ? sb->ops->sync(sb, wait) : 0;
+	int err = 0, err2 = 0;
+
+	mutex_lock(&sb->sync_lock);
+	if (!sb->dead) {
+		start_pages(sb);
+		if (wait)
+			wait_event(&sb->wait, !__atomic_load_n(&sb->nwriteback, __ATOMIC_ACQUIRE), (void *)NULL);
+		err = write_all_attributes(sb);
+		err2 = sb->ops->sync ? sb->ops->sync(sb, wait) : 0;
+	}
+	mutex_unlock(&sb->sync_lock);
 	return err ? err : err2;
 }
 
