@@ -9,7 +9,8 @@
  *             +------+------+-------+---------+-----------+-----------+-------------+  extent nodes ... |
  *
  * Interface.  Structures and numbers only; efs_* helpers on them are in layout.h.
- * Invariants. I1 every structure is packed and little-endian, and its size is asserted here.
+ * Invariants. I1 every structure is little-endian and has no padding: packed where members are not aligned by nature, and
+ *             its size is asserted here.
  *             I2 every metadata block but the two superblocks starts with struct efs_mb.
  *             I3 block number 0 is never pointed at; inode 0 is none; inode 1 is the root directory.
  * Locks.      None.
@@ -20,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "EclipseFS structures are used in place: little-endian only");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structures are used in place: little-endian only");
 
 #define EFS_PACKED __attribute__((packed))
 
@@ -83,7 +84,7 @@ enum efs_state { EFS_CLEAN = 1, EFS_ERRORS = 2 };	/* bits of efs_super.state */
 #define EFS_INCOMPAT_KNOWN 0u
 #define EFS_ROCOMPAT_KNOWN 0u
 
-struct EFS_PACKED efs_super {
+struct efs_super {
 	struct efs_header h;		/* inode_table_offset/size are those of the inode table in bytes */
 	uint8_t zero0[7];
 
@@ -129,7 +130,7 @@ _Static_assert(offsetof(struct efs_super, incompat) == 208 && offsetof(struct ef
 #define EFS_MB_JREVOKE EFS_FOURCC('E', 'J', 'R', 'V')
 #define EFS_MB_JCOMMIT EFS_FOURCC('E', 'J', 'C', 'M')
 
-struct EFS_PACKED efs_mb {
+struct efs_mb {
 	uint32_t magic;			/* EFS_MB_*: what this block is */
 	uint32_t crc;			/* CRC-32C of the whole block with this field as 0 */
 	uint64_t block;			/* its own block number: a misplaced write shows */
@@ -145,7 +146,7 @@ _Static_assert(sizeof(struct efs_mb) == 32, "metadata block head: 32 bytes");
 #define EFS_MAP_BITS  31680u
 #define EFS_MAP_WORDS (EFS_MAP_BITS / 64)
 
-struct EFS_PACKED efs_bitmap {
+struct efs_bitmap {
 	struct efs_mb mb;
 	uint64_t bits[EFS_MAP_WORDS];	/* bit n of word w: thing 64*w+n of this block; 1 = in use */
 	uint8_t zero[EFS_BLOCK - 32 - EFS_MAP_WORDS * 8];
@@ -164,7 +165,7 @@ _Static_assert(sizeof(struct efs_bitmap) == EFS_BLOCK && EFS_MAP_BITS % 15 == 0,
 
 /* At level 0: blocks [logical, logical+len) of the file are at [block, block+len). At level > 0: the node in
  * `block` holds what is at and after `logical`, up to the next entry; len is 0. */
-struct EFS_PACKED efs_extent {
+struct efs_extent {
 	uint32_t logical, len;
 	uint64_t block;
 };
@@ -172,7 +173,7 @@ _Static_assert(sizeof(struct efs_extent) == 16, "extent: 16 bytes");
 
 enum efs_inode_flag { EFS_INODE_INLINE = 1 };	/* symlink target is in the inode */
 
-struct EFS_PACKED efs_inode {
+struct efs_inode {
 	uint32_t mode;			/*   0 st_mode; 0: free */
 	uint32_t nlink;			/*   4 */
 	uint32_t uid, gid;		/*   8 */
@@ -195,14 +196,14 @@ struct EFS_PACKED efs_inode {
 _Static_assert(sizeof(struct efs_inode) == EFS_INODE_SIZE, "inode: 256 bytes");
 _Static_assert(offsetof(struct efs_inode, generation) == 80 && offsetof(struct efs_inode, extents) == 112, "inode");
 
-struct EFS_PACKED efs_inode_block {
+struct efs_inode_block {
 	struct efs_mb mb;
 	uint8_t zero[EFS_INODE_SIZE - 32];
 	struct efs_inode inodes[EFS_INODES_PER_BLOCK];
 };
 _Static_assert(sizeof(struct efs_inode_block) == EFS_BLOCK, "inode block");
 
-struct EFS_PACKED efs_extent_node {
+struct efs_extent_node {
 	struct efs_mb mb;
 	uint16_t level, count;
 	uint32_t zero0;
@@ -214,7 +215,7 @@ _Static_assert(sizeof(struct efs_extent_node) == EFS_BLOCK, "extent node");
 /* ---- 3.0: directories ------------------------------------------------------------------------- */
 
 /* Records fill a directory block from EFS_DIR_FIRST to its end without gaps. ino 0: free space. */
-struct EFS_PACKED efs_dirent {
+struct efs_dirent {
 	uint32_t ino;
 	uint32_t hash;			/* efs_name_hash(name), 0 when free */
 	uint16_t reclen;		/* multiple of 4, at least EFS_DIRENT_MIN */
@@ -232,7 +233,7 @@ _Static_assert(sizeof(struct efs_dirent) == 12, "directory record head");
 
 #define EFS_JOURNAL_MIN 64u		/* blocks, when there is one */
 
-struct EFS_PACKED efs_jsuper {		/* block 0 of the journal area; log blocks are 1..length-1, a ring */
+struct efs_jsuper {		/* block 0 of the journal area; log blocks are 1..length-1, a ring */
 	struct efs_mb mb;
 	uint32_t length;		/* blocks of the area, this one included */
 	uint32_t start;			/* where the oldest live transaction begins; 0: the log is empty */
@@ -241,14 +242,14 @@ struct EFS_PACKED efs_jsuper {		/* block 0 of the journal area; log blocks are 1
 };
 _Static_assert(sizeof(struct efs_jsuper) == EFS_BLOCK, "journal superblock");
 
-struct EFS_PACKED efs_jtag {
+struct efs_jtag {
 	uint64_t block;			/* where this image belongs */
 	uint32_t crc;			/* CRC-32C of the image's 4096 bytes */
 	uint32_t zero;
 };
 #define EFS_JTAGS 253u
 
-struct EFS_PACKED efs_jdesc {		/* then `count` images, in the order of the tags */
+struct efs_jdesc {		/* then `count` images, in the order of the tags */
 	struct efs_mb mb;		/* mb.seq: the transaction */
 	uint32_t count, index;		/* index: 0 for the first control block of a transaction, 1, 2 ... */
 	uint64_t zero;
@@ -257,7 +258,7 @@ struct EFS_PACKED efs_jdesc {		/* then `count` images, in the order of the tags 
 _Static_assert(sizeof(struct efs_jdesc) == EFS_BLOCK, "journal descriptor");
 
 #define EFS_JREVOKES 506u
-struct EFS_PACKED efs_jrevoke {		/* images of these blocks in earlier transactions are not replayed */
+struct efs_jrevoke {		/* images of these blocks in earlier transactions are not replayed */
 	struct efs_mb mb;
 	uint32_t count, index;
 	uint64_t zero;
@@ -265,7 +266,7 @@ struct EFS_PACKED efs_jrevoke {		/* images of these blocks in earlier transactio
 };
 _Static_assert(sizeof(struct efs_jrevoke) == EFS_BLOCK, "journal revoke block");
 
-struct EFS_PACKED efs_jcommit {
+struct efs_jcommit {
 	struct efs_mb mb;
 	uint32_t controls;		/* descriptor and revoke blocks of this transaction */
 	uint32_t images;		/* images of this transaction */

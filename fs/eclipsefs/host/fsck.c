@@ -1026,7 +1026,7 @@ journal_check(struct check *c)
 	else if (c->log.transactions)
 		printf("note: journal: %llu transactions to replay\n", (unsigned long long)c->log.transactions);
 	for (size_t i = 0; i < c->log.n; i++) {
-		uint8_t buf[EFS_BLOCK];
+		uint8_t buf[EFS_BLOCK] __attribute__((aligned(8)));
 		if (block_read(&c->im, c->log.images[i].at, buf))
 			continue;
 		write_block(c, c->log.images[i].block, buf);

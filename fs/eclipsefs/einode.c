@@ -1,0 +1,352 @@
+/* einode.c - inodes between the disk, struct einode and the VFS.                               (lab 8)
+ *
+ * Idea.       The VFS keeps what stat shows (struct inode), we keep the extents and the rest (struct einode). A change that must
+ *             be atomic with others stores the inode into its table block in the same transaction; mere attributes are
+ *             stored when the VFS says so (efs_inode_write).
+ *
+ *                 efs_inode_make                        efs_orphan_add                    efs_inode_evict
+ *             free ----------------> in use, with names ----------------> orphan, still open ---------------> free
+ *
+ *             Orphans are on a list on the disk, so that a crash does not lose their space.
+ * Interface.  efs.h.
+ * Invariants. I1 fs->orphans mirrors the list on the disk. I2 an inode number is free only after its struct inode has left
+ *             the VFS's hash (efs_inode_evict), so a new one never meets the old one.
+ * Locks.      fs->lock.
+ */
+#include "fs/eclipsefs/efs.h"
+
+#include "fs/vfs/file.h"
+#include "kern/boot/print.h"
+#include "kern/mem/kheap.h"
+#include "kern/trap/clock.h"
+#include "lib/abi/errno.h"
+#include "lib/kern/string.h"
+
+static const struct dir_ops *dir_ops;
+static const struct inode_ops *file_iops, *link_iops;
+
+/* The tables of names.c and data.c, which come after us. Called once at boot. */
+void
+efs_inode_set_ops(const struct dir_ops *dops, const struct inode_ops *file, const struct inode_ops *link)
+{
+	dir_ops = dops;
+	file_iops = file;
+	link_iops = link;
+}
+
+static int64_t
+time_join(int64_t s, uint32_t ns)
+{
+	const int64_t most = INT64_MAX / (int64_t)NSEC - 1;
+
+	s = s > most ? most : s < -most ? -most : s;
+	return s * (int64_t)NSEC + ns;
+}
+
+static void
+time_split(int64_t t, int64_t *s, uint32_t *ns)
+{
+	int64_t rest = t % (int64_t)NSEC;
+
+	*s = t / (int64_t)NSEC - (rest < 0);
+	*ns = rest < 0 ? rest + (int64_t)NSEC : rest;
+}
+
+/* The inode-table block of `ino`. */
+static int
+table_get(struct efs *fs, uint32_t ino, struct ebuf **b, struct efs_inode **slot)
+{
+	int err = efs_buf_get(fs, efs_inode_block_of(fs->sb, ino), EFS_MB_INODES, 0, b);
+
+	if (!err)
+		*slot = &((struct efs_inode_block *)(*b)->data)->inodes[efs_inode_slot_of(ino)];
+	return err;
+}
+
+/* Fill the VFS's inode from ours. */
+static void
+inode_fill(struct inode *ip, struct einode *ei)
+{
+	const struct efs_inode *di = &ei->di;
+
+	ei->ip = ip;
+	list_init(&ei->orphan_link);
+	ip->priv = ei;
+	ip->mode = di->mode;
+	ip->nlink = di->nlink;
+	ip->uid = di->uid;
+	ip->gid = di->gid;
+	ip->rdev = di->rdev;
+	ip->size = di->size;
+	ip->blocks = di->blocks * (EFS_BLOCK / 512);
+	ip->atime = time_join(di->atime, di->atime_ns);
+	ip->mtime = time_join(di->mtime, di->mtime_ns);
+	ip->ctime = time_join(di->ctime, di->ctime_ns);
+	ip->iops = S_ISLNK(di->mode) ? link_iops : file_iops;
+	ip->dops = S_ISDIR(di->mode) ? dir_ops : NULL;
+	ip->fops = S_ISREG(di->mode) ? &pagecache_file_ops : NULL;
+}
+
+/* Read inode `ino` into a struct einode. */
+static int
+inode_read(struct efs *fs, uint32_t ino, struct einode *ei)
+{
+	struct efs_inode *slot;
+	struct ebuf *b;
+	int used = efs_ino_used(fs, ino);
+
+	if (used < 0)
+		return used;
+	if (!used)
+		return efs_damage(fs, "inode %u is not in use", ino);
+	int err = table_get(fs, ino, &b, &slot);
+	if (err)
+		return err;
+	ei->di = *slot;
+	efs_buf_put(fs, b);
+	const char *wrong = ei->di.mode ? efs_inode_check(fs->sb, &ei->di) : "free, but in use in the map";
+	return wrong ? efs_damage(fs, "inode %u: %s", ino, wrong) : 0;
+}
+
+/* Inode `ino`, referenced; read unless the VFS has it.
+ *
+ * Requires: fs->lock not held; sb->ns held, or a mount that is not finished.
+ * Returns:  0; -EIO: damaged, or the disk failed; -ENOMEM. May sleep.
+ */
+int
+efs_inode_load(struct super *sb, uint32_t ino, struct inode **out)
+{
+	struct efs *fs = sb->priv;
+	int err = inode_get(sb, ino, out);
+
+	if (err || !((*out)->flags & I_NEW))
+		return err;
+	struct einode *ei = kzalloc(sizeof(*ei));
+	mutex_lock(&fs->lock);
+	err = ei ? inode_read(fs, ino, ei) : -ENOMEM;
+	mutex_unlock(&fs->lock);
+	if (err) {
+		kfree(ei);
+		inode_fail_new(*out);
+		return err;
+	}
+	inode_fill(*out, ei);
+	inode_unlock_new(*out);
+	return 0;
+}
+
+/* A struct einode for the fresh inode `ino`, its table block being there. */
+static int
+einode_make(struct efs *fs, uint32_t ino, bool fresh, struct einode **out)
+{
+	struct efs_inode *slot;
+	struct ebuf *b;
+	int err = fresh ? efs_buf_new(fs, efs_inode_block_of(fs->sb, ino), EFS_MB_INODES, 0, &b) : 0;
+
+	if (err)
+		return err;
+	if (fresh)
+		efs_buf_put(fs, b);
+	err = table_get(fs, ino, &b, &slot);
+	if (err)
+		return err;
+	struct einode *ei = kzalloc(sizeof(*ei));
+	if (ei)
+		ei->di.generation = slot->generation + 1;
+	efs_buf_put(fs, b);
+	*out = ei;
+	return ei ? 0 : -ENOMEM;
+}
+
+/* Make a new inode with nlink 0, not stored yet and on no list: the caller stores it with a name, or unmakes it.
+ *
+ * Requires: in a transaction; sb->ns held.
+ * Returns:  0 with *out referenced and I_NEW; -ENOSPC, -ENOMEM, -EIO.
+ */
+int
+efs_inode_make(struct super *sb, uint32_t mode, uint32_t rdev, struct inode **out)
+{
+	struct efs *fs = sb->priv;
+	struct einode *ei;
+	uint32_t ino;
+	bool fresh;
+	int err = efs_ino_alloc(fs, &ino, &fresh);
+
+	if (err)
+		return err;
+	err = einode_make(fs, ino, fresh, &ei);
+	if (err)
+		goto no_einode;
+	err = inode_get(sb, ino, out);
+	if (!err && !((*out)->flags & I_NEW))
+		err = efs_damage(fs, "inode %u was free, but is open", ino);
+	if (err)
+		goto no_inode;
+	ei->di.mode = mode;
+	ei->di.rdev = rdev;
+	time_split(clock_wall_ns(), &ei->di.btime, &ei->di.btime_ns);
+	inode_fill(*out, ei);
+	(*out)->atime = (*out)->mtime = (*out)->ctime = time_join(ei->di.btime, ei->di.btime_ns);
+	return 0;
+
+no_inode:
+	kfree(ei);
+no_einode:
+	efs_ino_free(fs, ino);
+	return err;
+}
+
+/* The inode's slot says "free" again. */
+static int
+slot_clear(struct efs *fs, struct inode *ip)
+{
+	struct efs_inode *slot;
+	struct ebuf *b;
+	int err = table_get(fs, ip->ino, &b, &slot);
+
+	if (err)
+		return err;
+	*slot = (struct efs_inode){ .generation = einode_of(ip)->di.generation };
+	efs_buf_dirty(fs, b);
+	efs_buf_put(fs, b);
+	return 0;
+}
+
+/* Take back efs_inode_make. Requires: in the same transaction; no name leads to it. */
+void
+efs_inode_unmake(struct inode *ip)
+{
+	struct efs *fs = efs_of(ip);
+	struct einode *ei = einode_of(ip);
+
+	efs_extent_cut(fs, ei, 0);
+	if (slot_clear(fs, ip) == 0)
+		efs_ino_free(fs, ip->ino);
+	ip->priv = NULL;
+	kfree(ei);
+	inode_fail_new(ip);
+}
+
+/* Put the inode as it is now into its table block. Requires: in a transaction. Returns 0, -EIO, -ENOMEM. */
+int
+efs_inode_store(struct efs *fs, struct inode *ip)
+{
+	struct einode *ei = einode_of(ip);
+	struct efs_inode *slot, *di = &ei->di;
+	struct ebuf *b;
+	int err = table_get(fs, ip->ino, &b, &slot);
+
+	if (err)
+		return err;
+	if (di->size != ip->size)
+		ei->changed = true;
+	di->mode = ip->mode;
+	di->nlink = ip->nlink;
+	di->uid = ip->uid;
+	di->gid = ip->gid;
+	di->size = ip->size;
+	time_split(ip->atime, &di->atime, &di->atime_ns);
+	time_split(ip->mtime, &di->mtime, &di->mtime_ns);
+	time_split(ip->ctime, &di->ctime, &di->ctime_ns);
+	ip->blocks = di->blocks * (EFS_BLOCK / 512);
+	*slot = *di;
+	efs_buf_dirty(fs, b);
+	efs_buf_put(fs, b);
+	return 0;
+}
+
+/* super_ops.write_inode: attributes changed. */
+int
+efs_inode_write(struct inode *ip)
+{
+	struct efs *fs = efs_of(ip);
+	int err = efs_begin(fs);
+
+	if (err)
+		return err == -EROFS ? 0 : err;
+	err = efs_inode_store(fs, ip);
+	efs_end(fs);
+	return err;
+}
+
+/* ---- orphans ---- */
+
+/* The inode has lost its last name: put it on the list, and store it. Requires: in a transaction; ip->nlink == 0. */
+int
+efs_orphan_add(struct efs *fs, struct inode *ip)
+{
+	struct einode *ei = einode_of(ip);
+
+	ei->di.next_orphan = fs->sb->orphans;
+	int err = efs_inode_store(fs, ip);
+	if (err)
+		return err;
+	fs->sb->orphans = ip->ino;
+	efs_buf_dirty(fs, fs->sbuf);
+	list_push_front(&fs->orphans, &ei->orphan_link);
+	return 0;
+}
+
+/* Take it off again. Requires: in a transaction. */
+int
+efs_orphan_remove(struct efs *fs, struct inode *ip)
+{
+	struct einode *ei = einode_of(ip);
+	struct list *before = ei->orphan_link.prev;
+	int err = 0;
+
+	if (list_empty(&ei->orphan_link))
+		return 0;
+	if (before == &fs->orphans) {
+		fs->sb->orphans = ei->di.next_orphan;
+		efs_buf_dirty(fs, fs->sbuf);
+	} else {
+		struct einode *prev = list_entry(before, struct einode, orphan_link);
+		prev->di.next_orphan = ei->di.next_orphan;
+		err = efs_inode_store(fs, prev->ip);
+	}
+	ei->di.next_orphan = 0;
+	list_remove(&ei->orphan_link);
+	return err;
+}
+
+/* Free an inode without names, and its blocks. Requires: in a transaction. */
+static int
+inode_free(struct efs *fs, struct inode *ip)
+{
+	int err = efs_extent_cut(fs, einode_of(ip), 0);
+
+	if (!err)
+		err = efs_orphan_remove(fs, ip);
+	if (!err)
+		err = slot_clear(fs, ip);
+	return err ? err : efs_ino_free(fs, ip->ino);
+}
+
+/* super_ops.evict: the VFS forgets the inode; its pages are gone. Without names it is freed. Takes no lock unless so. */
+void
+efs_inode_evict(struct inode *ip)
+{
+	struct efs *fs = efs_of(ip);
+	struct einode *ei = einode_of(ip);
+
+	if (!ei)
+		return;
+	for (uint32_t i = 0; i < ei->ndelayed; i++)
+		efs_blocks_unpromise(fs, ei->delayed[i].len);
+	if (ip->nlink == 0 && efs_begin(fs) == 0) {
+		int err = inode_free(fs, ip);
+		if (err)
+			klog(LOG_WARN, "eclipsefs %s: inode %lu could not be freed: error %d\n", fs->bdev->name, ip->ino, err);
+		efs_end(fs);
+	}
+	if (!list_empty(&ei->orphan_link)) {
+		mutex_lock(&fs->lock);
+		list_remove(&ei->orphan_link);
+		mutex_unlock(&fs->lock);
+	}
+	efs_index_free(ei->index);
+	kfree(ei->blocks);
+	kfree(ei->delayed);
+	kfree(ei);
+}
