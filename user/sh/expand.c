@@ -346,6 +346,19 @@ value_trim(const char *value, const char *op, const char *pattern)
 	return value;
 }
 
+/* The word of ${name-word}: like the value that it replaces, it is split where it is not quoted. */
+static void
+expand_substitute(struct row *r, const char *word, bool quoted)
+{
+	size_t i = r->n;
+
+	expand_text(r, word, strlen(word), quoted);
+	for (; i < r->n; i++) {
+		if (r->marks[i] == LITERAL)
+			r->marks[i] = SPLIT;
+	}
+}
+
 /* ${name-word} and its like. `op` is what follows the name, `word` what follows the operator. */
 static void
 expand_operator(struct row *r, const char *name, const char *value, const char *op, bool quoted)
@@ -357,7 +370,7 @@ expand_operator(struct row *r, const char *name, const char *value, const char *
 	switch (op[colon]) {
 	case '-':
 		if (unset)
-			expand_text(r, word, strlen(word), quoted);
+			expand_substitute(r, word, quoted);
 		else
 			row_puts(r, value, quoted);
 		return;
@@ -370,7 +383,7 @@ expand_operator(struct row *r, const char *name, const char *value, const char *
 		return;
 	case '+':
 		if (!unset)
-			expand_text(r, word, strlen(word), quoted);
+			expand_substitute(r, word, quoted);
 		return;
 	case '?':
 		if (unset)
