@@ -46,6 +46,8 @@ ttyjob_check(struct tty *t, int sig)
 	struct proc *p = current_proc();
 	int fg = __atomic_load_n(&t->fg, __ATOMIC_RELAXED);
 
+	if (!signals_present())                /* who cannot be stopped need not be */
+		return 0;
 	if (!p || fg == 0 || fg == p->pgid || ttyjob_of(p) != t)
 		return 0;
 	if (proc_signal_state(sig))

@@ -22,6 +22,13 @@ sigslot_register(const struct sigslot_ops *o)
 	ops = o;
 }
 
+/* Can signals stop, be caught, be ignored: is lab 11 there? */
+bool
+signals_present(void)
+{
+	return ops;
+}
+
 int
 proc_signal(struct proc *p, int sig)
 {

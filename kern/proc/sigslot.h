@@ -18,6 +18,7 @@ struct sigslot_ops {
 	void (*mask)(uint64_t mask);               /* see proc_signal_mask */
 };
 void sigslot_register(const struct sigslot_ops *ops);
+bool signals_present(void);                            /* false: only the defaults above */
 
 int proc_signal(struct proc *p, int sig);              /* 0; -EINVAL no such signal */
 int proc_signal_group(int pgid, int sig);              /* to every process of the group: 0; -ESRCH empty group */
