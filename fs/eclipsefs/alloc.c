@@ -31,6 +31,15 @@ map_bits(struct ebuf *b)
 	return ((struct efs_bitmap *)b->data)->bits;
 }
 
+/* Ones in a word: neighbours are added in pairs, fours, then all bytes by a multiplication. */
+static uint32_t
+bits_count(uint64_t w)
+{
+	w -= w >> 1 & 0x5555555555555555ul;
+	w = (w & 0x3333333333333333ul) + (w >> 2 & 0x3333333333333333ul);
+	return ((w + (w >> 4)) & 0x0f0f0f0f0f0f0f0ful) * 0x0101010101010101ul >> 56;
+}
+
 /* Set or clear bits [from, from+n). Returns how many changed. */
 static uint32_t
 bits_change(uint64_t *bits, uint32_t from, uint32_t n, bool set)
@@ -40,7 +49,7 @@ bits_change(uint64_t *bits, uint32_t from, uint32_t n, bool set)
 	while (n > 0) {
 		uint32_t at = from % 64, len = n < 64 - at ? n : 64 - at;
 		uint64_t mask = (len == 64 ? ~0ul : (1ul << len) - 1) << at, *w = &bits[from / 64];
-		changed += __builtin_popcountl((set ? ~*w : *w) & mask);
+		changed += bits_count((set ? ~*w : *w) & mask);
 		*w = set ? *w | mask : *w & ~mask;
 		from += len;
 		n -= len;
@@ -70,7 +79,7 @@ map_count(struct efs *fs, uint64_t k, struct ebuf *b)
 	if (fs->map_free[k] != UNCOUNTED)
 		return;
 	for (uint32_t w = 0; w < EFS_MAP_WORDS; w++)
-		used += __builtin_popcountl(map_bits(b)[w]);
+		used += bits_count(map_bits(b)[w]);
 	fs->map_free[k] = EFS_MAP_BITS - used;
 }
 
@@ -311,7 +320,7 @@ efs_count_free(struct efs *fs)
 		if (err)
 			return err;
 		for (uint32_t w = 0; w < EFS_MAP_WORDS; w++)
-			sb->free_inodes += __builtin_popcountl(~map_bits(b)[w]);
+			sb->free_inodes += bits_count(~map_bits(b)[w]);
 		efs_buf_put(fs, b);
 	}
 	return 0;

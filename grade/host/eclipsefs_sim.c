@@ -1,0 +1,983 @@
+/* eclipsefs_sim.c - the kernel's EclipseFS driver, compiled for the host under sanitizers.
+ *
+ * Idea.       The driver's own sources are linked with a small single-threaded imitation of what lies below and around them:
+ *             memory, block device (a file), inode cache, page cache. Random operations are compared with a model in memory; or
+ *             a hostile image is walked all over. fsck.eclipsefs then judges the image (test_eclipsefs_driver.py).
+ *             INITCALL is made a constructor on the command line.
+ * Interface.  eclipsefs_sim random|large|walk IMAGE SEED OPS [1-in-N allocations fail]
+ */
+#include "fs/eclipsefs/efs.h"
+#include "fs/vfs/file.h"
+#include "fs/vfs/pcache.h"
+#include "kern/boot/print.h"
+#include "kern/mem/kheap.h"
+#include "kern/trap/clock.h"
+#include "lib/abi/errno.h"
+#include "lib/abi/mount.h"
+#include "lib/kern/fmt.h"
+#include "lib/kern/string.h"
+
+/* of the host's library, whose headers would clash with the kernel's */
+extern void *malloc(size_t), *calloc(size_t, size_t), *realloc(void *, size_t);
+extern void free(void *);
+extern int fflush(void *);
+extern _Noreturn void abort(void);
+extern int open(const char *, int, ...), close(int), atoi(const char *), vprintf(const char *, va_list), printf(const char *, ...);
+extern long pread(int, void *, size_t, long), pwrite(int, const void *, size_t, long), lseek(int, long, int);
+extern long syscall(long, ...);
+
+static int fd;
+static unsigned seed;
+static bool verbose;
+static int fail_alloc;			/* 1 in so many allocations fails */
+static struct cpu fake_cpu;
+static struct thread *fake_thread = (struct thread *)&fake_thread;
+
+static unsigned
+rnd(unsigned n)
+{
+	seed = seed * 1103515245u + 12345u;
+	return (seed >> 8) % n;
+}
+
+#define REQUIRE(e) do { if (!(e)) { printf("FAILED %s:%d: %s\n", __FILE__, __LINE__, #e); fflush(NULL); abort(); } } while (0)
+
+/* ---- kernel services ---- */
+
+static bool alloc_fails(void) { return fail_alloc && rnd(fail_alloc) == 0; }
+void *kmalloc(size_t n) { return alloc_fails() ? NULL : memset(malloc(n), 0xa5, n); }
+void *kzalloc(size_t n) { return alloc_fails() ? NULL : calloc(1, n); }
+void *krealloc(void *p, size_t n) { return alloc_fails() ? NULL : realloc(p, n); }
+void kfree(void *p) { free(p); }
+uint64_t page_count_total(void) { return 512; }
+uint64_t clock_wall_ns(void) { static uint64_t t = 1700000000ul * NSEC; return t += 1000; }
+uint32_t cred_uid(void) { return 0; }
+uint32_t cred_gid(void) { return 0; }
+void waitq_init(struct waitq *q) { list_init(&q->waiters); }
+void waitq_wake_all(struct waitq *q) { (void)q; }
+bool waitq_empty(struct waitq *q) { (void)q; return true; }
+void waitq_add(struct waitq *q, struct waiter *w) { (void)q, (void)w; REQUIRE(!"would sleep"); }
+void waitq_del(struct waiter *w) { (void)w; }
+int wait_step(struct waiter *w, int how, uint64_t deadline) { (void)w, (void)how, (void)deadline; return 0; }
+void thread_prepare_sleep(bool i) { (void)i; }
+void thread_cancel_sleep(void) { }
+void spin_lock(struct spinlock *l) { (void)l; }
+void spin_unlock(struct spinlock *l) { (void)l; }
+void mutex_init(struct mutex *m, const char *name, uint32_t rank) { *m = (struct mutex){ .name = name, .rank = rank }; }
+void mutex_lock(struct mutex *m) { REQUIRE(!m->owner); m->owner = fake_thread; }
+void mutex_unlock(struct mutex *m) { REQUIRE(m->owner); m->owner = NULL; }
+bool mutex_held(const struct mutex *m) { return m->owner; }
+
+void
+klog(enum loglevel level, const char *fmt, ...)
+{
+	va_list ap;
+	(void)level;
+	if (!verbose)
+		return;
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+}
+
+void
+panic_at(const char *file, int line, const char *fmt, ...)
+{
+	va_list ap;
+	printf("PANIC %s:%d: ", file, line);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf("\n");
+	fflush(NULL);
+	abort();
+}
+
+/* ---- the disk ---- */
+
+static struct blockdev disk = { .name = "sim" };
+
+static int
+disk_move(enum bio_op op, uint64_t sector, void *buf, size_t n)
+{
+	if (sector >= disk.nsectors || n / SECTOR_SIZE > disk.nsectors - sector)
+		return -EIO;
+	long got = op == BIO_READ ? pread(fd, buf, n, sector * SECTOR_SIZE) : pwrite(fd, buf, n, sector * SECTOR_SIZE);
+	return got == (long)n ? 0 : -EIO;
+}
+
+int block_rw(struct blockdev *d, enum bio_op op, uint64_t sector, void *buf, uint32_t n)
+{ (void)d; return disk_move(op, sector, buf, n * SECTOR_SIZE); }
+int block_flush(struct blockdev *d) { (void)d; return 0; }
+void block_plug(void) { }
+void block_unplug(void) { }
+
+void
+bio_submit(struct bio *b)
+{
+	uint64_t sector = b->sector;
+	b->error = 0;
+	for (uint32_t i = 0; i < b->nvec; i++) {
+		int err = disk_move(b->op, sector, P2V(b->vec[i].phys), b->vec[i].len);
+		b->error = b->error ? b->error : err;
+		sector += b->vec[i].len / SECTOR_SIZE;
+	}
+	b->done(b);
+}
+
+/* ---- pages ---- */
+
+/* page_array is placed so that page_virt() of a page in the pool is its memory. */
+#define NPAGES 65536
+static struct page pool[NPAGES];
+static char memory[NPAGES * PAGE_SIZE] __attribute__((aligned(4096)));
+static struct page *free_pages;
+struct page *page_array;
+
+static void
+pages_init(void)
+{
+	page_array = (struct page *)((uint64_t)pool - (V2P(memory) >> PAGE_SHIFT) * sizeof(struct page));
+	for (int i = 0; i < NPAGES; i++) {
+		pool[i].owner = free_pages;
+		free_pages = &pool[i];
+	}
+	REQUIRE(page_virt(&pool[7]) == memory + 7 * PAGE_SIZE);
+}
+
+static void
+page_free(struct page *p)
+{
+	p->owner = free_pages;
+	free_pages = p;
+}
+
+void page_zero(struct page *p) { memset(page_virt(p), 0, PAGE_SIZE); }
+
+static struct page *
+page_find(struct inode *ip, uint64_t index)
+{
+	for (struct page *p = ip->pages; p; p = (struct page *)p->link.next)
+		if (p->index == index)
+			return p;
+	return NULL;
+}
+
+static struct page *
+page_make(struct inode *ip, uint64_t index)
+{
+	struct page *p = free_pages, **at = (struct page **)(void *)&ip->pages;
+	REQUIRE(p);
+	free_pages = p->owner;
+	*p = (struct page){ .index = index };
+	memset(page_virt(p), 0x5a, PAGE_SIZE);
+	p->owner = ip;
+	p->index = index;
+	while (*at && (*at)->index < index)
+		at = (struct page **)(void *)&(*at)->link.next;
+	p->link.next = (struct list *)*at;
+	*at = p;
+	return p;
+}
+
+static void
+pages_drop(struct inode *ip, uint64_t first)
+{
+	for (struct page **at = (struct page **)(void *)&ip->pages; *at;) {
+		struct page *p = *at;
+		if (p->index < first) {
+			at = (struct page **)(void *)&p->link.next;
+			continue;
+		}
+		*at = (struct page *)p->link.next;
+		page_free(p);
+	}
+}
+
+void
+page_read_done(struct page *p, int error)
+{
+	struct inode *ip = p->owner;
+	uint64_t at = p->index << PAGE_SHIFT;
+	if (!error && at < ip->size && ip->size - at < PAGE_SIZE)
+		memset((char *)page_virt(p) + (ip->size - at), 0, PAGE_SIZE - (ip->size - at));
+	p->flags |= error ? PC_ERROR : PC_VALID;
+}
+
+void
+page_write_done(struct page *p, int error)
+{
+	REQUIRE(p->flags & PC_WRITEBACK);
+	p->flags &= ~PC_WRITEBACK;
+	if (error)
+		((struct inode *)p->owner)->wberr = error;
+}
+
+/* Valid pages from index on: read a run, as read-ahead would. NULL: error. */
+static struct page *
+page_read(struct inode *ip, uint64_t index)
+{
+	struct page *run[PC_BATCH], *p = page_find(ip, index);
+	uint64_t end = (ip->size + PAGE_SIZE - 1) >> PAGE_SHIFT;
+	int n = 0;
+	if (p && (p->flags & PC_VALID))
+		return p;
+	if (p)
+		run[n++] = p;
+	for (int want = 1 + rnd(PC_BATCH); n < want && index + n < end && !page_find(ip, index + n); n++)
+		run[n] = page_make(ip, index + n);
+	REQUIRE(n > 0);
+	int err = ip->iops->read_pages(ip, run, n);
+	for (int i = 0; i < n; i++)
+		if (err)
+			page_read_done(run[i], err);
+	p = run[0];
+	return p->flags & PC_VALID ? p : NULL;
+}
+
+/* Write all dirty pages back, in runs. */
+static int
+file_sync(struct inode *ip)
+{
+	struct page *run[PC_BATCH];
+	int n = 0;
+	for (struct page *p = ip->pages; p || n; p = p ? (struct page *)p->link.next : NULL) {
+		bool fits = p && (p->flags & PC_DIRTY) && n < PC_BATCH && (n == 0 || run[n - 1]->index + 1 == p->index);
+		if (n && !fits) {
+			int err = ip->iops->write_pages(ip, run, n);
+			for (int i = 0; err && i < n; i++)
+				page_write_done(run[i], err);
+			n = 0;
+		}
+		if (p && (p->flags & PC_DIRTY)) {
+			p->flags = (p->flags & ~PC_DIRTY) | PC_WRITEBACK;
+			run[n++] = p;
+		}
+	}
+	int err = ip->wberr;
+	ip->wberr = 0;
+	return err;
+}
+
+static long
+file_write(struct inode *ip, uint64_t off, const void *buf, size_t n)
+{
+	int err = ip->iops->reserve(ip, off, n);
+	if (err)
+		return err;
+	for (size_t done = 0; done < n;) {
+		uint64_t at = off + done;
+		size_t in = at % PAGE_SIZE, part = PAGE_SIZE - in < n - done ? PAGE_SIZE - in : n - done;
+		struct page *p = page_find(ip, at >> PAGE_SHIFT);
+		if (!p || !(p->flags & PC_VALID)) {
+			if ((at & ~(PAGE_SIZE - 1)) < ip->size) {
+				p = page_read(ip, at >> PAGE_SHIFT);
+				if (!p)
+					return -EIO;
+			} else {
+				p = p ? p : page_make(ip, at >> PAGE_SHIFT);
+				page_zero(p);
+				p->flags = PC_VALID;
+			}
+		}
+		memcpy((char *)page_virt(p) + in, (const char *)buf + done, part);
+		p->flags |= PC_DIRTY;
+		done += part;
+		if (off + done > ip->size)
+			ip->size = off + done;
+	}
+	inode_dirty(ip);
+	return n;
+}
+
+static long
+file_read(struct inode *ip, uint64_t off, void *buf, size_t n)
+{
+	for (size_t done = 0; done < n;) {
+		uint64_t at = off + done;
+		if (at >= ip->size)
+			return done;
+		size_t in = at % PAGE_SIZE, part = PAGE_SIZE - in < n - done ? PAGE_SIZE - in : n - done;
+		part = part < ip->size - at ? part : ip->size - at;
+		struct page *p = page_read(ip, at >> PAGE_SHIFT);
+		if (!p)
+			return -EIO;
+		memcpy((char *)buf + done, (char *)page_virt(p) + in, part);
+		done += part;
+	}
+	return n;
+}
+
+static int
+file_truncate(struct inode *ip, uint64_t size)
+{
+	size_t tail = size % PAGE_SIZE;
+	if (size < ip->size) {
+		struct page *p = tail ? page_read(ip, size >> PAGE_SHIFT) : NULL;
+		if (tail && !p)
+			return -EIO;
+		if (p && ip->iops->reserve(ip, size - tail, PAGE_SIZE) == 0) {
+			memset((char *)page_virt(p) + tail, 0, PAGE_SIZE - tail);
+			p->flags |= PC_DIRTY;
+		}
+		pages_drop(ip, (size + PAGE_SIZE - 1) >> PAGE_SHIFT);
+	}
+	return ip->iops->truncate(ip, size);
+}
+
+/* ---- inodes, supers ---- */
+
+const struct file_ops pagecache_file_ops = { .open = NULL };
+static struct fs_type *type;
+static struct super *vsb;
+static struct inode *root;
+
+void fs_register(struct fs_type *t) { type = t; }
+
+struct super *
+super_new(struct fs_type *t, const struct super_ops *ops)
+{
+	struct super *sb = calloc(1, sizeof(*sb));
+	sb->type = t;
+	sb->ops = ops;
+	list_init(&sb->inodes);
+	return sb;
+}
+
+static struct inode *
+inode_cached(struct super *sb, uint64_t ino)
+{
+	list_for_each(ip, &sb->inodes, struct inode, sb_link)
+		if (ip->ino == ino)
+			return ip;
+	return NULL;
+}
+
+int
+inode_get(struct super *sb, uint64_t ino, struct inode **out)
+{
+	struct inode *ip = inode_cached(sb, ino);
+	if (!ip) {
+		if (alloc_fails())
+			return -ENOMEM;
+		ip = calloc(1, sizeof(*ip));
+		ip->sb = sb;
+		ip->ino = ino;
+		ip->flags = I_NEW;
+		list_push_back(&sb->inodes, &ip->sb_link);
+	}
+	ip->refs++;
+	*out = ip;
+	return 0;
+}
+
+static void
+inode_destroy(struct inode *ip)
+{
+	list_remove(&ip->sb_link);
+	pages_drop(ip, 0);
+	if (ip->priv)
+		ip->sb->ops->evict(ip);
+	free(ip);
+}
+
+void inode_unlock_new(struct inode *ip) { ip->flags &= ~I_NEW; }
+void inode_fail_new(struct inode *ip) { REQUIRE(ip->refs == 1); ip->priv = NULL; inode_destroy(ip); }
+void inode_dirty(struct inode *ip) { ip->flags |= I_DIRTY; }
+
+void
+inode_put(struct inode *ip)
+{
+	REQUIRE(ip->refs > 0);
+	if (--ip->refs == 0 && ip->nlink == 0)
+		inode_destroy(ip);
+}
+
+int super_set_root(struct super *sb, struct inode *ip) { (void)sb; root = ip; return 0; }
+
+static void
+inodes_evict(struct super *sb)
+{
+	list_for_each_safe(ip, &sb->inodes, struct inode, sb_link)
+		if (ip->refs == 0)
+			inode_destroy(ip);
+}
+
+void
+super_free(struct super *sb)
+{
+	if (root)
+		root->refs = 0;
+	root = NULL;
+	inodes_evict(sb);
+	free(sb);
+}
+
+static int
+sync_all(void)
+{
+	int err = 0;
+	list_for_each(ip, &vsb->inodes, struct inode, sb_link) {
+		if (S_ISREG(ip->mode)) {
+			int e = file_sync(ip);
+			err = err ? err : e;
+		}
+	}
+	list_for_each(ip, &vsb->inodes, struct inode, sb_link)
+		if (ip->flags & I_DIRTY) {
+			ip->flags &= ~I_DIRTY;
+			int e = vsb->ops->write_inode(ip);
+			err = err ? err : e;
+		}
+	int e = vsb->ops->sync(vsb, true);
+	return err ? err : e;
+}
+
+static int
+mount(unsigned long flags)
+{
+	root = NULL;
+	return type->mount(type, &disk, flags, NULL, &vsb);
+}
+
+static void
+unmount(void)
+{
+	sync_all();
+	inode_put(root);
+	inodes_evict(vsb);
+	sync_all();
+	REQUIRE(list_empty(&vsb->inodes));
+	REQUIRE(((struct efs *)vsb->priv)->reserved == 0);
+	vsb->ops->unmount(vsb);
+	free(vsb);
+}
+
+/* ---- random operations against a model ---- */
+
+#define NOBJ   400
+#define PIECES 40
+
+struct obj {
+	bool used, isdir;
+	int data;			/* index of content for files (hard links share) */
+	int parent;
+	char name[64];
+};
+struct content { int links; uint64_t size; struct { uint64_t off; uint32_t len; uint8_t c; } w[PIECES]; int n; bool link; };
+static struct obj obj[NOBJ];
+static struct content content[NOBJ];
+
+/* The byte that the model says is at `off`. A truncation is a piece with c == 0 to the end of everything. */
+static uint8_t
+model_byte(const struct content *c, uint64_t off)
+{
+	uint8_t v = 0;
+	for (int i = 0; i < c->n; i++)
+		if (off >= c->w[i].off && off - c->w[i].off < (c->w[i].len ? c->w[i].len : ~0ull))
+			v = c->w[i].c;
+	return v;
+}
+
+static struct inode *
+walk(int o)
+{
+	struct inode *dir, *ip;
+	if (o == 0) {
+		root->refs++;
+		return root;
+	}
+	dir = walk(obj[o].parent);
+	int err = dir->dops->lookup(dir, obj[o].name, strlen(obj[o].name), &ip);
+	inode_put(dir);
+	if (err)
+		printf("lookup %s: %d\n", obj[o].name, err);
+	REQUIRE(err == 0);
+	return ip;
+}
+
+static int
+pick(bool dir)
+{
+	for (int i = 0; i < 60; i++) {
+		int o = rnd(NOBJ);
+		if (obj[o].used && obj[o].isdir == dir)
+			return o;
+	}
+	return dir ? 0 : -1;
+}
+
+static int
+slot(void)
+{
+	for (int i = 1; i < NOBJ; i++)
+		if (!obj[i].used)
+			return i;
+	return -1;
+}
+
+static void
+name_make(char *out)
+{
+	int n = rnd(10) == 0 ? 50 : 1 + rnd(12);
+	snprintf(out, 64, "%u", rnd(1u << 30));
+	for (int i = strlen(out); i < n; i++, out[i] = 0)
+		out[i] = 'a' + rnd(26);
+}
+
+static bool
+below(int o, int dir)
+{
+	for (; o; o = obj[o].parent)
+		if (o == dir)
+			return true;
+	return dir == 0;
+}
+
+static bool
+has_children(int o)
+{
+	for (int i = 1; i < NOBJ; i++)
+		if (obj[i].used && obj[i].parent == o)
+			return true;
+	return false;
+}
+
+static const char LONG_TARGET[] = "0123456789/0123456789/0123456789/0123456789/0123456789/0123456789/0123456789/0123456789/"
+	"0123456789/0123456789/0123456789/0123456789/0123456789/0123456789/0123456789/0123456789/";
+
+/* In every operation: an error must be one that low memory or a full disk explains, and then nothing has happened. */
+static bool
+fine(int err)
+{
+	REQUIRE(err == 0 || err == -ENOSPC || (err == -ENOMEM && fail_alloc) || err == -EMLINK);
+	return err == 0;
+}
+
+static void
+op_create(void)
+{
+	int o = slot(), parent = pick(true), what = rnd(10);
+	struct inode *dir, *ip;
+	if (o < 0)
+		return;
+	dir = walk(parent);
+	obj[o] = (struct obj){ .isdir = what < 2, .parent = parent, .data = o };
+	name_make(obj[o].name);
+	uint32_t mode = what < 2 ? S_IFDIR | 0755 : what == 2 ? S_IFLNK | 0777 : what == 3 ? S_IFCHR | 0600 : S_IFREG | 0644;
+	const char *target = rnd(2) ? "short" : LONG_TARGET;
+	int err = dir->dops->create(dir, obj[o].name, strlen(obj[o].name), mode, what == 3 ? 0x501 : 0, target, &ip);
+	if (fine(err)) {
+		obj[o].used = true;
+		content[o] = (struct content){ .links = 1, .link = !S_ISREG(mode) };
+		if (S_ISLNK(mode)) {
+			char buf[4096];
+			long n = ip->iops->readlink(ip, buf, sizeof(buf));
+			REQUIRE(n == (long)strlen(target) && memcmp(buf, target, n) == 0);
+		}
+		inode_put(ip);
+	}
+	inode_put(dir);
+}
+
+static void
+op_link(void)
+{
+	int o = slot(), from = pick(false), parent = pick(true);
+	if (o < 0 || from < 0)
+		return;
+	struct inode *ip = walk(from), *dir = walk(parent);
+	obj[o] = (struct obj){ .parent = parent, .data = obj[from].data };
+	name_make(obj[o].name);
+	if (fine(dir->dops->link(dir, obj[o].name, strlen(obj[o].name), ip))) {
+		obj[o].used = true;
+		content[obj[o].data].links++;
+		REQUIRE((int)ip->nlink == content[obj[o].data].links);
+	}
+	inode_put(ip);
+	inode_put(dir);
+}
+
+static void
+data_unlink(int data)
+{
+	content[data].links--;
+}
+
+/* A content's slot may be taken by a new object only when the content is gone: move it aside. */
+static void
+obj_remove(int o)
+{
+	data_unlink(obj[o].data);
+	obj[o].used = false;
+	if (obj[o].data == o && content[o].links > 0) {
+		for (int i = 1; i < NOBJ; i++)
+			if (obj[i].used && !obj[i].isdir && obj[i].data == o) {
+				int to = i;
+				content[to] = content[o];
+				for (int k = 1; k < NOBJ; k++)
+					if (obj[k].used && !obj[k].isdir && obj[k].data == o)
+						obj[k].data = to;
+				break;
+			}
+	}
+}
+
+static void
+op_unlink(void)
+{
+	int o = pick(rnd(4) == 0);
+	if (o <= 0)
+		return;
+	struct inode *ip = walk(o), *dir = walk(obj[o].parent);
+	bool keep = rnd(3) == 0 && S_ISREG(ip->mode) && ip->nlink == 1;
+	int err = dir->dops->unlink(dir, obj[o].name, strlen(obj[o].name), ip);
+	if (obj[o].isdir && has_children(o)) {
+		REQUIRE(err == -ENOTEMPTY || (fail_alloc && err == -ENOMEM));
+	} else if (fine(err)) {
+		if (keep) {
+			char c = 'o';
+			long n = file_write(ip, rnd(100000), &c, 1);		/* unlinked while open */
+			fine(n < 0 ? n : 0);
+		}
+		obj_remove(o);
+	}
+	inode_put(ip);
+	inode_put(dir);
+}
+
+static void
+op_rename(void)
+{
+	int o = pick(rnd(3) == 0), parent = pick(true), over = -1;
+	if (o <= 0 || below(parent, o))
+		return;
+	if (rnd(3) == 0) {
+		over = pick(obj[o].isdir);
+		if (over <= 0 || over == o || below(o, over) || (obj[over].isdir && below(o, over)))
+			return;
+		parent = obj[over].parent;
+		if (below(parent, o) || (!obj[o].isdir && obj[over].data == obj[o].data))
+			return;
+	}
+	struct inode *ip = walk(o), *odir = walk(obj[o].parent), *ndir = walk(parent), *target = over > 0 ? walk(over) : NULL;
+	char name[64];
+	name_make(name);
+	if (over > 0)
+		memcpy(name, obj[over].name, sizeof(name));
+	int err = odir->dops->rename(odir, obj[o].name, strlen(obj[o].name), ip, ndir, name, strlen(name), target);
+	if (over > 0 && obj[over].isdir && has_children(over)) {
+		REQUIRE(err == -ENOTEMPTY || (fail_alloc && err == -ENOMEM));
+	} else if (fine(err)) {
+		if (over > 0)
+			obj_remove(over);
+		obj[o].parent = parent;
+		memcpy(obj[o].name, name, sizeof(name));
+	}
+	inode_put(ip);
+	inode_put(odir);
+	inode_put(ndir);
+	if (target)
+		inode_put(target);
+}
+
+static void
+op_write(void)
+{
+	static uint8_t buf[1 << 19];
+	int o = pick(false);
+	struct content *c = o > 0 ? &content[obj[o].data] : NULL;
+	if (!c || c->link || c->n == PIECES)
+		return;
+	struct inode *ip = walk(o);
+	uint32_t len = rnd(4) == 0 ? 1 + rnd(sizeof(buf)) : 1 + rnd(5000);
+	uint64_t off = rnd(3) == 0 ? ip->size : rnd(3) ? rnd(300000) : (uint64_t)rnd(1u << 22) << 12 | rnd(4096);
+	uint8_t ch = 1 + rnd(255);
+	memset(buf, ch, len);
+	long n = file_write(ip, off, buf, len);
+	if (fine(n < 0 ? n : 0)) {
+		c->w[c->n].off = off;
+		c->w[c->n].len = len;
+		c->w[c->n++].c = ch;
+		c->size = ip->size;
+	} else {
+		c->n = PIECES;			/* part may have been written: this file is not compared any more */
+		c->link = true;
+	}
+	inode_put(ip);
+}
+
+static void
+op_truncate(void)
+{
+	int o = pick(false);
+	struct content *c = o > 0 ? &content[obj[o].data] : NULL;
+	if (!c || c->link || c->n == PIECES)
+		return;
+	struct inode *ip = walk(o);
+	uint64_t size = rnd(3) == 0 ? 0 : rnd(2) && ip->size ? rnd(ip->size > 1u << 30 ? 1u << 30 : ip->size) : rnd(1u << 20);
+	if (fine(file_truncate(ip, size))) {
+		c->w[c->n].off = size;
+		c->w[c->n].len = 0;
+		c->w[c->n++].c = 0;
+		c->size = size;
+	} else {
+		c->link = true;
+		c->n = PIECES;
+	}
+	inode_put(ip);
+}
+
+static void
+compare(int o)
+{
+	static uint8_t buf[8192];
+	struct content *c = &content[obj[o].data];
+	if (obj[o].isdir || c->link)
+		return;
+	struct inode *ip = walk(o);
+	REQUIRE(ip->size == c->size);
+	for (int i = 0; i < 6; i++) {
+		uint64_t off = c->n && rnd(4) ? c->w[rnd(c->n)].off : c->size ? rnd(c->size > 1u << 30 ? 1u << 30 : c->size) : 0;
+		off = off > 4000 && rnd(2) ? off - rnd(4000) : off;
+		long n = file_read(ip, off, buf, 1 + rnd(sizeof(buf)));
+		if (n == -ENOMEM || (n == -EIO && fail_alloc))
+			continue;
+		REQUIRE(n >= 0);
+		for (long k = 0; k < n; k += 1 + rnd(50))
+			REQUIRE(buf[k] == model_byte(c, off + k));
+	}
+	inode_put(ip);
+}
+
+static int listed;
+
+static int
+count_emit(void *arg, const char *name, size_t len, uint64_t ino, int dtype, uint64_t next)
+{
+	(void)name, (void)len, (void)ino, (void)dtype, (void)next;
+	if (arg && --*(int *)arg < 0)
+		return 1;
+	listed++;
+	return 0;
+}
+
+/* Every directory lists as many names as the model has, also in small portions. */
+static void
+compare_directories(void)
+{
+	for (int o = 0; o < NOBJ; o++) {
+		if (o && (!obj[o].used || !obj[o].isdir))
+			continue;
+		int want = 0;
+		uint64_t pos = 0, before = 1;
+		struct inode *dir = walk(o);
+		for (int i = 1; i < NOBJ; i++)
+			want += obj[i].used && obj[i].parent == o;
+		listed = 0;
+		while (pos != before) {
+			int portion = 1 + rnd(20);
+			before = pos;
+			REQUIRE(dir->dops->readdir(dir, &pos, count_emit, &portion) == 0);
+		}
+		REQUIRE(listed == want);
+		inode_put(dir);
+	}
+}
+
+static void
+run_random(int ops)
+{
+	static void (*const op[])(void) = {
+		op_create, op_create, op_create, op_link, op_unlink, op_unlink, op_rename, op_write, op_write, op_write, op_write,
+		op_truncate,
+	};
+	obj[0] = (struct obj){ .used = true, .isdir = true };
+	int want = fail_alloc;
+	fail_alloc = 0;
+	REQUIRE(mount(0) == 0);
+	for (int i = 0; i < ops; i++) {
+		fail_alloc = want;
+		op[rnd(sizeof(op) / sizeof(*op))]();
+		fail_alloc = 0;
+		if (rnd(30) == 0)
+			sync_all();
+		if (rnd(20) == 0) {
+			int o = pick(false);
+			if (o > 0)
+				compare(o);
+		}
+		if (rnd(200) == 0) {
+			unmount();
+			REQUIRE(mount(0) == 0);
+		}
+	}
+	for (int o = 1; o < NOBJ; o++)
+		if (obj[o].used)
+			compare(o);
+	compare_directories();
+	unmount();
+}
+
+/* ---- a directory with many names; files with many extents ---- */
+
+static void
+run_large(int count)
+{
+	struct inode *dir, *ip;
+	char name[32];
+	REQUIRE(mount(0) == 0);
+	REQUIRE(root->dops->create(root, "many", 4, S_IFDIR | 0755, 0, NULL, &dir) == 0);
+	for (int i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "file%d", i);
+		REQUIRE(dir->dops->create(dir, name, strlen(name), S_IFREG | 0644, 0, NULL, &ip) == 0);
+		inode_put(ip);
+	}
+	uint64_t pos = 0;
+	listed = 0;
+	REQUIRE(dir->dops->readdir(dir, &pos, count_emit, NULL) == 0 && listed == count);
+	for (int i = 0; i < count; i += 1 + (i % 3 == 0)) {
+		snprintf(name, sizeof(name), "file%d", i);
+		REQUIRE(dir->dops->lookup(dir, name, strlen(name), &ip) == 0);
+		REQUIRE(dir->dops->unlink(dir, name, strlen(name), ip) == 0);
+		inode_put(ip);
+	}
+	inode_put(dir);
+	/* every other block of a file, written backwards and forwards: thousands of extents */
+	REQUIRE(root->dops->create(root, "holes", 5, S_IFREG | 0644, 0, NULL, &ip) == 0);
+	for (int i = 0; i < 3000; i++) {
+		uint64_t at = (i % 2 ? 3000 + i : 3000 - i) * 2ul;
+		char c = 'a' + i % 26;
+		REQUIRE(file_write(ip, at * PAGE_SIZE + 5, &c, 1) == 1);
+		if (i % 64 == 63)
+			REQUIRE(file_sync(ip) == 0);
+	}
+	REQUIRE(file_sync(ip) == 0);
+	pages_drop(ip, 0);
+	for (int i = 0; i < 3000; i++) {
+		uint64_t at = (i % 2 ? 3000 + i : 3000 - i) * 2ul;
+		char c[2];
+		REQUIRE(file_read(ip, at * PAGE_SIZE + 5, c, 2) == 2 || i == 2999);
+		REQUIRE(c[0] == 'a' + i % 26);
+	}
+	REQUIRE(file_truncate(ip, 3001 * PAGE_SIZE) == 0);
+	/* beyond 4 GiB */
+	REQUIRE(file_write(ip, (5ul << 30) + 1, "far", 3) == 3);
+	inode_put(ip);
+	unmount();
+	REQUIRE(mount(0) == 0);
+	REQUIRE(root->dops->lookup(root, "holes", 5, &ip) == 0);
+	char far[3];
+	REQUIRE(file_read(ip, (5ul << 30) + 1, far, 3) == 3 && memcmp(far, "far", 3) == 0);
+	inode_put(ip);
+	unmount();
+}
+
+/* ---- walking what may be hostile ---- */
+
+struct found { char name[256]; size_t len; };
+static struct found names[64];
+static int nnames;
+
+static int
+walk_emit(void *arg, const char *name, size_t len, uint64_t ino, int dtype, uint64_t next)
+{
+	(void)arg, (void)ino, (void)dtype, (void)next;
+	REQUIRE(len <= NAME_MAX);
+	if (nnames < 64 && rnd(3)) {
+		memcpy(names[nnames].name, name, len);
+		names[nnames++].len = len;
+	}
+	return 0;
+}
+
+static void
+poke(struct inode *dir, struct inode *ip, const struct found *f)
+{
+	static char buf[20000];
+	struct inode *fresh;
+	if (ip->iops->readlink && S_ISLNK(ip->mode))
+		ip->iops->readlink(ip, buf, sizeof(buf));
+	if (S_ISREG(ip->mode) && ip->iops->read_pages) {
+		file_read(ip, 0, buf, sizeof(buf));
+		if (ip->size > sizeof(buf))
+			file_read(ip, ip->size - sizeof(buf), buf, sizeof(buf));
+	}
+	if (vsb->flags & MS_RDONLY)
+		return;
+	if (S_ISREG(ip->mode)) {
+		file_write(ip, rnd(1 << 20), buf, rnd(sizeof(buf)));
+		if (rnd(2))
+			file_truncate(ip, rnd(1 << 20));
+		if (rnd(2))
+			file_sync(ip);
+	}
+	if (rnd(3) == 0 && dir->dops->create(dir, "fresh", 5, S_IFREG | 0600, 0, NULL, &fresh) == 0)
+		inode_put(fresh);
+	if (rnd(4) == 0)
+		dir->dops->rename(dir, f->name, f->len, ip, root, "moved", 5, NULL);
+	else if (rnd(3) == 0)
+		dir->dops->unlink(dir, f->name, f->len, ip);
+}
+
+static void
+walk_dir(struct inode *dir, int depth)
+{
+	uint64_t pos = 0;
+	struct found mine[64];
+	nnames = 0;
+	dir->dops->readdir(dir, &pos, walk_emit, NULL);
+	int n = nnames;
+	memcpy(mine, names, sizeof(mine));
+	for (int i = 0; i < n; i++) {
+		struct inode *ip;
+		if (dir->dops->lookup(dir, mine[i].name, mine[i].len, &ip) != 0)
+			continue;
+		if (ip->dops && depth < 4)
+			walk_dir(ip, depth + 1);
+		poke(dir, ip, &mine[i]);
+		inode_put(ip);
+	}
+}
+
+static void
+run_walk(void)
+{
+	struct statfs st;
+	if (mount(rnd(3) ? 0 : MS_RDONLY) != 0)
+		return;
+	vsb->ops->statfs(vsb, &st);
+	walk_dir(root, 0);
+	unmount();
+}
+
+#define ARCH_SET_GS 0x1001
+#define SYS_ARCH_PRCTL 158
+int
+main(int argc, char **argv)
+{
+	if (argc < 5) {
+		printf("usage: eclipsefs_sim random|large|walk IMAGE SEED OPS [1-in-N allocations fail]\n");
+		return 2;
+	}
+	fake_cpu.self = &fake_cpu;
+	fake_cpu.thread = fake_thread;
+	pages_init();
+	syscall(SYS_ARCH_PRCTL, ARCH_SET_GS, &fake_cpu);
+	fd = open(argv[2], 2);
+	if (fd < 0)
+		return 2;
+	disk.nsectors = lseek(fd, 0, 2) / SECTOR_SIZE;
+	disk.disk = &disk;
+	seed = atoi(argv[3]);
+	fail_alloc = argc > 5 ? atoi(argv[5]) : 0;
+	verbose = argc > 6;
+	if (strcmp(argv[1], "random") == 0)
+		run_random(atoi(argv[4]));
+	else if (strcmp(argv[1], "large") == 0)
+		run_large(atoi(argv[4]));
+	else
+		run_walk();
+	close(fd);
+	return 0;
+}
