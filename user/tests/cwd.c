@@ -5,6 +5,7 @@
 #include "say.h"
 
 static char start[4096], buf[4096];
+static size_t length;            /* of start; 0 if that is the root */
 
 /* Print the current directory as seen from where we began. */
 static void
@@ -13,7 +14,7 @@ show(void)
 	if (!getcwd(buf, sizeof buf))
 		say("getcwd: %s\n", strerror(errno));
 	else
-		say("at start%s\n", strncmp(buf, start, strlen(start)) == 0 ? buf + strlen(start) : buf);
+		say("at start%s\n", strncmp(buf, start, length) == 0 ? buf + length : buf);
 }
 
 int
@@ -23,6 +24,7 @@ main(void)
 
 	CHECK(getcwd(start, sizeof start) != NULL);
 	CHECK(start[0] == '/');
+	length = start[1] ? strlen(start) : 0;
 	mkdir("cw", 0755);
 	mkdir("cw/a", 0755);
 	mkdir("cw/a/b", 0755);
