@@ -15,7 +15,6 @@
  */
 #include "fs/eclipsefs/efs.h"
 
-#include "fs/vfs/file.h"
 #include "kern/boot/print.h"
 #include "kern/mem/kheap.h"
 #include "kern/trap/clock.h"
@@ -84,7 +83,7 @@ inode_fill(struct inode *ip, struct einode *ei)
 	ip->ctime = time_join(di->ctime, di->ctime_ns);
 	ip->iops = S_ISLNK(di->mode) ? link_iops : file_iops;
 	ip->dops = S_ISDIR(di->mode) ? dir_ops : NULL;
-	ip->fops = S_ISREG(di->mode) ? &pagecache_file_ops : NULL;
+	ip->fops = NULL;           /* by type */
 }
 
 /* Read inode `ino` into a struct einode. */

@@ -9,8 +9,6 @@
  */
 #include "fs/eclipsefs/efs.h"
 
-#include "fs/vfs/file.h"
-#include "kern/boot/print.h"
 #include "kern/mem/kheap.h"
 #include "kern/trap/clock.h"
 #include "lib/abi/errno.h"
@@ -63,7 +61,7 @@ v2_fill(struct inode *ip, struct einode *ei)
 	ip->ctime = v->ctime * (int64_t)NSEC;
 	ip->iops = &v2_iops;
 	ip->dops = S_ISDIR(v->mode) ? &v2_dir_ops : NULL;
-	ip->fops = S_ISREG(v->mode) ? &pagecache_file_ops : NULL;
+	ip->fops = NULL;           /* by type */
 }
 
 /* Inode `ino` of a 2.0 file system, referenced. Returns 0, -EIO, -ENOMEM. */
