@@ -5,12 +5,13 @@
  *             exceptions that cannot trust the current stack.
  *                 GDT: null | kernel code | kernel data | user data | user code | TSS (two slots)
  * Interface.  trap_prepare_cpu, gdt_load, trap_set_kstack.
- * Invariants. I1 TSS.rsp0 and cpu->syscall_rsp + 8 name the top of the current thread's kernel stack.
+ * Invariants. I1 TSS.rsp0 and cpu->syscall_rsp + SYSCALL_SKIP name the top of the current thread's kernel stack.
  * Locks.      None: each CPU writes only its own.
  */
 #include "kern/trap/gdt.h"
 #include "kern/boot/print.h"
 #include "kern/mem/page.h"
+#include "kern/trap/offsets.h"
 #include "kern/trap/trap.h"
 #include "lib/abi/errno.h"
 
@@ -107,5 +108,5 @@ trap_set_kstack(uint64_t top)
 	struct trap_cpu *tc = this_cpu->trap;
 
 	tc->tss.rsp[0] = top;
-	this_cpu->syscall_rsp = top - 8;         /* SYSCALL's frame skips ss, see syscall_entry.S */
+	this_cpu->syscall_rsp = top - SYSCALL_SKIP;
 }

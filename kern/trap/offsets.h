@@ -9,22 +9,22 @@
 #define CPU_WORK        32
 
 /* struct trapframe (kern/trap/trap.h) */
-#define TF_R15    0
-#define TF_R14    8
-#define TF_R13    16
-#define TF_R12    24
-#define TF_RBP    32
-#define TF_RBX    40
-#define TF_R11    48
-#define TF_RCX    56
-#define TF_RAX    64
-#define TF_R10    72
-#define TF_R9     80
-#define TF_R8     88
-#define TF_RDX    96
-#define TF_RSI    104
-#define TF_RDI    112
-#define TF_VECTOR 120
+#define TF_VECTOR 0
+#define TF_R15    8
+#define TF_R14    16
+#define TF_R13    24
+#define TF_R12    32
+#define TF_RBP    40
+#define TF_RBX    48
+#define TF_R11    56
+#define TF_RCX    64
+#define TF_RAX    72
+#define TF_R10    80
+#define TF_R9     88
+#define TF_R8     96
+#define TF_RDX    104
+#define TF_RSI    112
+#define TF_RDI    120
 #define TF_ERROR  128
 #define TF_RIP    136
 #define TF_CS     144
@@ -32,6 +32,9 @@
 #define TF_RSP    160
 #define TF_SS     168
 #define TF_SIZE   176
+
+/* SYSCALL starts this far below the top of the kernel stack: see syscall_entry.S */
+#define SYSCALL_SKIP 16
 
 /* enums of trap.h, and NSYSCALL of syscall.h */
 #define ASM_SEL_UDATA   0x1b

@@ -8,6 +8,7 @@
  */
 #include "kern/trap/syscall.h"
 #include "kern/boot/print.h"
+#include "kern/trap/offsets.h"
 
 /* Make `fn` answer system call `nr`, instead of whoever did before. flags: SYSCALL_FRAME. */
 void
@@ -28,9 +29,9 @@ syscall_present(int nr)
 	return nr >= 0 && nr < NSYSCALL && syscall_table[nr] != (void *)syscall_none;
 }
 
-/* The full frame lies at the top of the kernel stack, which syscall_rsp names (less one slot). */
+/* The full frame lies at the top of the kernel stack, just above syscall_rsp. */
 struct trapframe *
 syscall_frame(void)
 {
-	return (struct trapframe *)(this_cpu->syscall_rsp + 8) - 1;
+	return (struct trapframe *)(this_cpu->syscall_rsp + SYSCALL_SKIP) - 1;
 }

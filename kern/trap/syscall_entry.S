@@ -1,16 +1,15 @@
 /* syscall_entry.S - the fast road into the kernel and back.                                  (lab 3)
  *
  * Idea.       SYSCALL leaves the return address in rcx and the flags in r11 and touches no memory (SDM vol.
- *             2). We build the upper part of struct trapframe, as far as C would destroy registers that
- *             Linux's ABI keeps:
+ *             2). On the fast road we save what C would destroy and Linux's ABI keeps, mostly where struct
+ *             trapframe has it:
  *
- *                 top   ss                          not written: only the long way needs it
- *                       rsp rflags cs rip error vector rdi rsi rdx r8 r9 r10 rax     <- fast call: %rsp here
- *                       rcx r11 rbx rbp r12 r13 r14 r15                              <- full frame: %rsp here
+ *                 trapframe   ss rsp rflags cs  rip error rdi rsi rdx r8 r9 r10 | rax rcx r11 rbx ... vector
+ *                 fast road   -- --  rsp    r11 rip error rdi rsi rdx r8 r9 r10
  *
  *             C keeps rbx, rbp, r12 to r15 by itself, so a call that does not look at them never stores them.
- *             Only calls that need all registers (SYSCALL_FRAME) or meet pending work complete the frame, and
- *             go back by IRET.
+ *             Only calls that need all registers (SYSCALL_FRAME) or meet pending work put the rest in order,
+ *             and go back by IRET.
  * Interface.  syscall_entry (MSR_LSTAR), syscall_table, syscall_frame_table, syscall_none,
  *             syscall_with_frame.
  * Invariants. I1 SFMASK cleared IF, DF, TF, AC, NT: no interrupt until the stack is ours.
@@ -27,25 +26,22 @@
 	.global syscall_entry
 	.type syscall_entry, @function
 syscall_entry:
-	/* 1. Our GS, our stack (syscall_rsp is the top less the slot of ss). */
+	/* 1. Our GS, our stack (syscall_rsp is SYSCALL_SKIP below the top). */
 	swapgs
 	movq %rsp, %gs:CPU_USER_RSP
 	movq %gs:CPU_SYSCALL_RSP, %rsp
 	pushq %gs:CPU_USER_RSP
 	pushq %r11
-	pushq $ASM_SEL_UCODE
 	pushq %rcx
 	pushq %rax                           /* error: the number, for restarts */
-	pushq $ASM_VEC_SYSCALL
 
-	/* 2. What C destroys and the ABI keeps; rax only fills its place. */
+	/* 2. What C destroys and the ABI keeps. */
 	pushq %rdi
 	pushq %rsi
 	pushq %rdx
 	pushq %r8
 	pushq %r9
 	pushq %r10
-	pushq %rax
 	sti
 
 	/* 3. Call. Arguments are in place but the fourth: SYSCALL took rcx. */
@@ -58,37 +54,45 @@ syscall_entry:
 1:	cli
 	cmpl $0, %gs:CPU_WORK
 	jne syscall_work
-	movq TF_R10 - TF_RAX(%rsp), %r10
-	movq TF_R9 - TF_RAX(%rsp), %r9
-	movq TF_R8 - TF_RAX(%rsp), %r8
-	movq TF_RDX - TF_RAX(%rsp), %rdx
-	movq TF_RSI - TF_RAX(%rsp), %rsi
-	movq TF_RDI - TF_RAX(%rsp), %rdi
-	movq TF_RIP - TF_RAX(%rsp), %rcx
-	movq TF_RFLAGS - TF_RAX(%rsp), %r11
-	movq TF_RSP - TF_RAX(%rsp), %rsp
+	movq TF_R10 - TF_R10(%rsp), %r10
+	movq TF_R9 - TF_R10(%rsp), %r9
+	movq TF_R8 - TF_R10(%rsp), %r8
+	movq TF_RDX - TF_R10(%rsp), %rdx
+	movq TF_RSI - TF_R10(%rsp), %rsi
+	movq TF_RDI - TF_R10(%rsp), %rdi
+	movq TF_RIP - TF_R10(%rsp), %rcx
+	movq TF_CS - TF_R10(%rsp), %r11
+	movq TF_RFLAGS - TF_R10(%rsp), %rsp
 	swapgs
 	sysretq
 
 2:	movq $-ASM_ENOSYS, %rax
 	jmp 1b
 
-	/* Complete the frame below rax, from registers that the fast road left alone. */
+	/* Complete the frame: rax and below from the registers, which still are the user's but rcx and r11; those
+	 * two as SYSCALL left them. Then the upper part: rsp and rflags to their places. rbx is lost to C, not to
+	 * the frame. */
 	.macro COMPLETE_FRAME
-	pushq TF_RIP - TF_RAX(%rsp)          /* rcx, as SYSCALL left it */
-	pushq TF_RFLAGS - TF_RCX(%rsp)       /* r11 */
+	pushq %rax
+	pushq TF_RIP - TF_RAX(%rsp)
+	pushq TF_CS - TF_RCX(%rsp)
 	pushq %rbx
 	pushq %rbp
 	pushq %r12
 	pushq %r13
 	pushq %r14
 	pushq %r15
+	pushq $ASM_VEC_SYSCALL
+	movq TF_RFLAGS(%rsp), %rbx
+	movq %rbx, TF_RSP(%rsp)
+	movq TF_CS(%rsp), %rbx
+	movq %rbx, TF_RFLAGS(%rsp)
+	movq $ASM_SEL_UCODE, TF_CS(%rsp)
 	movq $ASM_SEL_UDATA, TF_SS(%rsp)
 	.endm
 
 /* The call is done, its result in rax, and work is pending. */
 syscall_work:
-	movq %rax, (%rsp)
 	COMPLETE_FRAME
 syscall_leave:
 	movq %rsp, %rdi

@@ -11,6 +11,7 @@
 #include "kern/trap/apic.h"
 #include "kern/trap/clock.h"
 #include "kern/trap/fpu.h"
+#include "kern/trap/offsets.h"
 #include "kern/trap/syscall.h"
 #include "kern/trap/usercopy.h"
 #include "lib/abi/errno.h"
@@ -104,6 +105,7 @@ KTEST(3, clock_timers)
 	timer_init(&t1, timer_note);
 	timer_init(&t2, timer_note);
 	timer_init(&t3, timer_note);
+	irq_off();                               /* a slow host must not let the first ones fire too soon */
 	timer_arm(&t2, start + 2000000);
 	timer_arm(&t3, start + 3000000);
 	timer_arm(&t1, start + 9000000);
@@ -111,6 +113,7 @@ KTEST(3, clock_timers)
 	CHECK(timer_cancel(&t3));
 	CHECK(!timer_cancel(&t3));
 	timer_arm(&t3, start + 2500000);
+	irq_on();
 	while (*(volatile int *)&nfired < 3 && clock_ns() < end)
 		cpu_relax();
 	CHECK_EQ(nfired, 3);
@@ -207,7 +210,7 @@ user_run(void)
 	struct trapframe *tf = (struct trapframe *)stack - 1;
 
 	saved_hook = trap_set_user_fault_hook(user_stopped);
-	saved_kstack = this_cpu->syscall_rsp;
+	saved_kstack = this_cpu->syscall_rsp + SYSCALL_SKIP;
 	memset(tf, 0, sizeof *tf);
 	tf->rip = UCODE;
 	tf->rsp = UDATA + PAGE_SIZE;
@@ -218,7 +221,7 @@ user_run(void)
 		trap_return(tf);
 	}
 	irq_off();
-	trap_set_kstack(saved_kstack + 8);
+	trap_set_kstack(saved_kstack);
 	irq_on();
 	trap_set_user_fault_hook(saved_hook);
 	kstack_free(stack);

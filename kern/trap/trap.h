@@ -9,10 +9,10 @@
  * interrupts and by those system calls that need it (see syscall.h); the last five are pushed by the
  * processor (SDM vol. 3, 6.14). */
 struct trapframe {
-	uint64_t r15, r14, r13, r12, rbp, rbx, r11, rcx;    /* what the fast system call leaves out */
-	uint64_t rax, r10, r9, r8, rdx, rsi, rdi;
-	uint64_t vector;
-	uint64_t error;            /* exceptions: error code or 0; system calls: the number (as Linux's orig_rax), else -1 */
+	uint64_t vector;           /* enum vector */
+	uint64_t r15, r14, r13, r12, rbp, rbx, r11, rcx, rax;      /* what the fast system call leaves out */
+	uint64_t r10, r9, r8, rdx, rsi, rdi;
+	uint64_t error;            /* exceptions: error code or 0; system calls: the number (Linux's orig_rax), else -1 */
 	uint64_t rip, cs, rflags, rsp, ss;
 };
 

@@ -4,8 +4,9 @@
  *
  *                 top of stack   ss rsp rflags cs rip    by the processor
  *                                error                   by the processor, or by the stub
- *                                vector                  by the stub
- *                 %rsp ------->  registers               by trap_common; the whole is struct trapframe
+ *                                rdi                     by the stub, which then keeps the vector in it
+ *                                the other registers     by trap_common
+ *                 %rsp ------->  vector                  by trap_common; the whole is struct trapframe
  *
  * Interface.  trap_stubs (the IDT points into it), trap_return, entry_smap_sites.
  * Invariants. I1 in the kernel GS base is &cpus[n]; in user mode it is the user's, and ours waits in
@@ -18,8 +19,7 @@
 
 #define MSR_GS_BASE 0xc0000101
 
-	.macro PUSH_REGS
-	pushq %rdi
+	.macro PUSH_REGS                     /* rdi is there already, and holds the vector */
 	pushq %rsi
 	pushq %rdx
 	pushq %r8
@@ -34,25 +34,26 @@
 	pushq %r13
 	pushq %r14
 	pushq %r15
+	pushq %rdi
 	.endm
 
-	.macro POP_REGS                      /* and drop vector and error */
-	popq %r15
-	popq %r14
-	popq %r13
-	popq %r12
-	popq %rbp
-	popq %rbx
-	popq %r11
-	popq %rcx
-	popq %rax
-	popq %r10
-	popq %r9
-	popq %r8
-	popq %rdx
-	popq %rsi
-	popq %rdi
-	addq $16, %rsp
+	.macro LOAD_REGS                     /* and leave rsp at rip */
+	movq TF_R15(%rsp), %r15
+	movq TF_R14(%rsp), %r14
+	movq TF_R13(%rsp), %r13
+	movq TF_R12(%rsp), %r12
+	movq TF_RBP(%rsp), %rbp
+	movq TF_RBX(%rsp), %rbx
+	movq TF_R11(%rsp), %r11
+	movq TF_RCX(%rsp), %rcx
+	movq TF_RAX(%rsp), %rax
+	movq TF_R10(%rsp), %r10
+	movq TF_R9(%rsp), %r9
+	movq TF_R8(%rsp), %r8
+	movq TF_RDX(%rsp), %rdx
+	movq TF_RSI(%rsp), %rsi
+	movq TF_RDI(%rsp), %rdi
+	addq $TF_RIP, %rsp
 	.endm
 
 	.macro CLAC_SITE                     /* three-byte no-op, made CLAC where the CPU has SMAP */
@@ -72,7 +73,7 @@ entry_smap_sites:
 trap_common:
 	CLAC_SITE
 	cld
-	testb $3, TF_CS - TF_VECTOR(%rsp)
+	testb $3, TF_CS - TF_RDI(%rsp)
 	jz 1f
 	swapgs
 1:	PUSH_REGS
@@ -84,11 +85,11 @@ trap_common:
 	/* To user mode: trap_user_return has run, interrupts are off. */
 	.global trap_exit_user
 trap_exit_user:
-	POP_REGS
+	LOAD_REGS
 	swapgs
 	iretq
 
-3:	POP_REGS                             /* to the kernel */
+3:	LOAD_REGS                             /* to the kernel */
 	iretq
 
 /* _Noreturn void trap_return(struct trapframe *tf): the stack below tf is given up. */
@@ -118,7 +119,7 @@ trap_common_ist:
 	testl %ebx, %ebx
 	jz 2f
 	swapgs
-2:	POP_REGS
+2:	LOAD_REGS
 	iretq
 
 	/* Vectors with an error code: 8, 10 to 14, 17, 21, 29, 30 (SDM vol. 3, 6.15; AMD vol. 2, 8.2). */
@@ -137,7 +138,8 @@ trap_stubs:
 	.elseif !(HAS_ERROR(v))
 	pushq $0
 	.endif
-	pushq $v
+	pushq %rdi
+	movl $v, %edi
 	.if ON_IST(v)
 	jmp trap_common_ist
 	.else
