@@ -9,6 +9,7 @@
  */
 #include "fs/eclipsefs/efs.h"
 
+#include "kern/boot/print.h"
 #include "kern/mem/kheap.h"
 #include "kern/trap/clock.h"
 #include "lib/abi/errno.h"

@@ -7,7 +7,6 @@
  * Interface.  eclipsefs_sim random|large|walk IMAGE SEED OPS [1-in-N allocations fail]
  */
 #include "fs/eclipsefs/efs.h"
-#include "fs/vfs/file.h"
 #include "fs/vfs/pcache.h"
 #include "kern/boot/print.h"
 #include "kern/mem/kheap.h"
@@ -327,7 +326,6 @@ file_truncate(struct inode *ip, uint64_t size)
 
 /* ---- inodes, supers ---- */
 
-const struct file_ops pagecache_file_ops = { .open = NULL };
 static struct fs_type *type;
 static struct super *vsb;
 static struct inode *root;
