@@ -52,6 +52,8 @@ file_rw(struct file *f, bool write, uint64_t ubuf, size_t n, uint64_t *pos)
 {
 	if (n > RW_MAX)
 		n = RW_MAX;
+	if (!n && !write)
+		return 0;
 	return write ? f->ops->write(f, ubuf, n, pos) : f->ops->read(f, ubuf, n, pos);
 }
 
