@@ -10,7 +10,7 @@ static void on_cont(int sig) { (void)sig; continued = 1; }
 int
 main(void)
 {
-	int status, pid, ready[2], me = getpid();
+	int status, pid, ready[2], go[2], me = getpid();
 	char c;
 
 	SHOW(setpgid(0, 0) == 0 || errno == EPERM);
@@ -20,6 +20,7 @@ main(void)
 	SHOW(setpgid(0, -1));
 	SHOW(getsid(999999));
 	pipe(ready);
+	pipe(go);
 	pid = fork();
 	if (pid == 0) {
 		signal(SIGCONT, on_cont);
@@ -27,6 +28,8 @@ main(void)
 		write(ready[1], "x", 1);
 		for (int i = 0; i < 500 && !continued; i++)
 			usleep(10000);
+		close(go[1]);
+		read(go[0], &c, 1);             /* not before it has been seen to go on */
 		_exit(continued ? 21 : 22);
 	}
 	SHOW(read(ready[0], &c, 1));
@@ -39,6 +42,7 @@ main(void)
 	SHOW(kill(pid, SIGCONT));
 	HOLDS(waitpid(-pid, &status, WCONTINUED) == pid);
 	HOLDS(WIFCONTINUED(status));
+	write(go[1], "x", 1);
 	HOLDS(waitpid(pid, &status, 0) == pid);
 	SHOW(WEXITSTATUS(status));
 	fflush(stdout);
