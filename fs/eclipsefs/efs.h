@@ -60,6 +60,7 @@ struct efs {
 	struct mutex lock;
 	struct super *vsb;		/* [I] */
 	struct blockdev *bdev;		/* [I] */
+	struct list link;		/* among what is mounted (super.c) */
 	struct efs_super *sb;		/* [f] inside sbuf */
 	struct ebuf *sbuf;		/* [I] */
 	bool readonly;			/* [f] no changes: mounted so, or damaged */

@@ -7,13 +7,15 @@
  *
  * Interface.  Registers the file-system type "eclipsefs".
  * Invariants. I1 a file system that is damaged, wants a journal we do not have, or lies on a read-only disk is read-only.
- * Locks.      fs->lock, taken here for the parts that change buffers; a mount that is not finished is ours alone.
+ * Locks.      mounted_lock, RANK(8, 60), for the list of what is mounted; fs->lock, taken here for the parts that change
+ *             buffers; a mount that is not finished is ours alone.
  */
 #include "fs/eclipsefs/efs.h"
 
 #include "kern/boot/initcall.h"
 #include "kern/boot/print.h"
 #include "kern/mem/kheap.h"
+#include "kern/trap/apic.h"
 #include "kern/trap/clock.h"
 #include "lib/abi/errno.h"
 #include "lib/abi/mount.h"
@@ -21,6 +23,9 @@
 
 #define SECTORS_PER_BLOCK (EFS_BLOCK / SECTOR_SIZE)
 #define STATFS_MAGIC EFS_FOURCC('E', 'C', 'L', 'P')
+
+static struct mutex mounted_lock = MUTEX(mounted_lock, "eclipsefs mounts", RANK(8, 60));
+static struct list mounted = LIST_INIT(mounted);
 
 /* ---- the superblock ---- */
 
@@ -230,6 +235,7 @@ efs_new(struct super *vsb, struct blockdev *bdev)
 		return NULL;
 	mutex_init(&fs->lock, "eclipsefs", RANK(8, 50));
 	list_init(&fs->orphans);
+	list_init(&fs->link);
 	fs->vsb = vsb;
 	fs->bdev = bdev;
 	fs->txn = &none;
@@ -293,22 +299,33 @@ super_remount(struct super *vsb, unsigned long flags)
 	return err;
 }
 
-static void
-super_unmount(struct super *vsb)
+/* The last write: the superblock, clean, and its copy. No changes are taken after it. Returns 0 or -EIO. */
+static int
+super_close(struct efs *fs)
 {
-	struct efs *fs = vsb->priv;
 	int err = 0;
 
 	if (fs->map_free && !fs->readonly) {
 		err = super_mark(fs, false);
 		backup_write(fs);
+		fs->readonly = true;
 	} else if (fs->ndirty) {
 		err = efs_commit(fs, true);
 	}
+	return err ? err : block_flush(fs->bdev);
+}
+
+static void
+super_unmount(struct super *vsb)
+{
+	struct efs *fs = vsb->priv;
+
+	mutex_lock(&mounted_lock);
+	list_remove(&fs->link);
+	mutex_unlock(&mounted_lock);
+	int err = super_close(fs);
 	if (fs->txn->unmount)
 		fs->txn->unmount(fs);
-	if (!err)
-		err = block_flush(fs->bdev);
 	if (err)
 		klog(LOG_ERR, "eclipsefs %s: unmount: error %d\n", fs->bdev->name, err);
 	efs_free(fs);
@@ -338,6 +355,9 @@ efs_mount(struct fs_type *t, struct blockdev *bdev, unsigned long flags, const c
 	struct efs *fs = vsb->priv = efs_new(vsb, bdev);
 	int err = fs ? version_mount(fs) : -ENOMEM;
 	if (!err) {
+		mutex_lock(&mounted_lock);
+		list_push_back(&mounted, &fs->link);
+		mutex_unlock(&mounted_lock);
 		*out = vsb;
 		return 0;
 	}
@@ -353,9 +373,21 @@ static struct fs_type efs_type = {
 	.mount = efs_mount,
 };
 
+/* The machine stops; the VFS has written everything back (its hook is before ours). */
+static void
+efs_shutdown(void)
+{
+	mutex_lock(&mounted_lock);
+	list_for_each(fs, &mounted, struct efs, link)
+		if (super_close(fs))
+			klog(LOG_ERR, "eclipsefs %s: could not be closed\n", fs->bdev->name);
+	mutex_unlock(&mounted_lock);
+}
+
 static void
 efs_init(void)
 {
 	fs_register(&efs_type);
+	shutdown_register(efs_shutdown);
 }
 INITCALL(8, efs_init);
