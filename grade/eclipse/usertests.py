@@ -1,5 +1,6 @@
 """The programs of user/tests: each says in its first comment which lab it needs, "(lab N)"; 8, a disk, if it does not."""
 
+import difflib
 import os
 import re
 import subprocess
@@ -21,6 +22,12 @@ def own_judge(name):
     """Some programs check what Linux has no word on (a leak, say): they print `ok` themselves and never run on the host."""
     with open(os.path.join(build.ROOT, "user/tests", name + ".c")) as f:
         return "no host run" in f.read(3000)
+
+
+def difference(got, want):
+    """What is printed when Eclipse and Linux disagree: only the lines that do."""
+    lines = difflib.unified_diff(want.splitlines(), got.splitlines(), "on Linux", "on Eclipse", lineterm="", n=1)
+    return "\n".join(list(lines)[:80])
 
 
 def expected(name, cwd, limit=60):

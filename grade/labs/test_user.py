@@ -65,7 +65,8 @@ def compare(name, got, tmp_path):
         assert status == 0 and output.rstrip().endswith("ok"), f"status {status}:\n{output}"
         return
     want, want_status = usertests.expected(name, tmp_path)
-    assert output == want, f"{name}: prints on Eclipse:\n{output}\nand on Linux:\n{want}"
+    if output != want:
+        pytest.fail(f"{name}:\n{usertests.difference(output, want)}", pytrace=False)
     assert status == want_status, f"{name}: status {status} on Eclipse, {want_status} on Linux"
 
 

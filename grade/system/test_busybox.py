@@ -12,6 +12,7 @@ import pytest
 from grade.eclipse import build
 from grade.eclipse.qemu import GuestError, Machine
 from grade.eclipse.shell import Shell
+from grade.eclipse.usertests import difference
 
 SCRIPTS = [os.path.basename(f)[:-3] for f in build.sources("grade/guest/bb/*.sh")]
 
@@ -75,5 +76,6 @@ def cases():
 def test_busybox(name, cpus, guests, tmp_path):
     want, want_status = on_host(name, tmp_path)
     got, status = guests[cpus].run(name)
-    assert got == want, f"on Eclipse:\n{got}\n--- on Linux:\n{want}"
+    if got != want:
+        pytest.fail(f"{name}:\n{difference(got, want)}", pytrace=False)
     assert status == want_status
