@@ -263,16 +263,16 @@ remove_locked(struct inode *ip, struct page *p)
 	page_unref(p);
 }
 
-/* Drop a page that only the tree and the caller hold, if it is clean and idle. The caller keeps its reference. */
+/* Drop a page that only the tree and the caller hold, if it is clean and idle. The caller keeps its reference.
+ * Reclaim calls this with mutexes of any rank held, so it never waits for the lock. */
 bool
 pcache_remove_unused(struct page *p)
 {
 	struct inode *ip = __atomic_load_n(&p->owner, __ATOMIC_ACQUIRE);
 	bool gone = false;
 
-	if (!ip)
+	if (!ip || !spin_trylock(&ip->cache_lock))
 		return false;
-	spin_lock(&ip->cache_lock);
 	if (p->owner == ip && page_refs(p) == 2 && !page_has(p, PC_DIRTY | PC_WRITEBACK | PC_LOCKED)) {
 		remove_locked(ip, p);
 		gone = true;
@@ -364,7 +364,8 @@ pcache_scan(struct page **pages, int n, bool all)
 {
 	int got = 0;
 
-	spin_lock(&clock_lock);
+	if (!spin_trylock(&clock_lock))    /* as in pcache_remove_unused */
+		return 0;
 	for (int looked = 0; looked < 8 * n && got < n && !list_empty(&clock_list); looked++) {
 		struct page *p = list_entry(clock_list.next, struct page, link);
 		list_remove(&p->link);
