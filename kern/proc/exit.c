@@ -16,6 +16,8 @@
 #include "lib/abi/signal.h"
 #include "lib/abi/wait.h"
 
+static int nstopped;                  /* [tree_lock] processes stopped; read without it as a hint */
+
 /* The vfork parent, if there is one, may go on: this process no longer runs in its memory. */
 void
 proc_vfork_done(struct proc *p)
@@ -120,6 +122,8 @@ proc_finish(struct proc *p)
 		give_children_to_init(p);
 	p->status = p->exit_status;
 	p->event = EV_NONE;
+	nstopped -= p->stopped;
+	p->stopped = false;
 	p->state = P_ZOMBIE;
 	waitq_wake_all(&p->parent->child_wait);
 	spin_unlock(&tree_lock);
@@ -168,6 +172,12 @@ proc_exit(int status)
 	proc_leave(status);
 }
 
+bool
+proc_any_stopped(void)
+{
+	return __atomic_load_n(&nstopped, __ATOMIC_RELAXED) > 0;
+}
+
 /* Lab 11: p has stopped or gone on; the parent's wait4 reports it, and the parent hears of it. */
 void
 proc_set_event(struct proc *p, bool stopped, int status)
@@ -177,6 +187,7 @@ proc_set_event(struct proc *p, bool stopped, int status)
 		spin_unlock(&tree_lock);
 		return;
 	}
+	nstopped += stopped - p->stopped;
 	p->stopped = stopped;
 	p->event = stopped ? EV_STOPPED : EV_CONTINUED;
 	p->status = status;

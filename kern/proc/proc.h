@@ -100,6 +100,7 @@ long proc_fork(struct trapframe *tf, uint64_t flags, uint64_t stack, uint64_t pt
 _Noreturn void proc_exit(int status);            /* exit_group of the current process; status as wait4 gives it */
 void proc_kill_threads(struct proc *p, int status);   /* all threads of p end soon with this wait status (any context but irq) */
 void proc_set_event(struct proc *p, bool stopped, int status);   /* lab 11: stop/continue reported to the parent */
+bool proc_any_stopped(void);                     /* is any process stopped by job control? */
 long proc_wait(int pid, uint64_t ustatus, int options, uint64_t urusage);
 /* Process groups and sessions. fn is called until it returns non-zero. -ESRCH: empty. */
 int  proc_group_each(int pgid, int (*fn)(struct proc *p, void *arg), void *arg);   /* under tree_lock */

@@ -2,7 +2,7 @@
  *
  * Idea.       ChaCha20 (RFC 8439) stretches a 256-bit key into a stream of bytes. After every request the key is
  *             replaced by the next 32 bytes of its own stream, so that what was given out cannot be computed from what
- *             is in memory later. The key starts from RDRAND where the CPU has it, the TSC, the clock and the memory map.
+ *             is in memory later. Short requests share a batch: a block costs 2500 instructions. The key starts from RDRAND where the CPU has it, the TSC, the clock and the memory map.
  * Interface.  random_bytes, random_mix.
  * Locks.      random_lock.
  */
@@ -15,10 +15,13 @@
 
 #define KEY_WORDS 8
 #define BLOCK 64
+#define BATCH (8 * BLOCK)
 #define CPUID_RDRAND (1u << 30)       /* leaf 1, ecx */
 
 static struct spinlock random_lock = SPINLOCK("random", RANK(4, 2));
 static uint32_t key[KEY_WORDS];
+static uint8_t batch[BATCH] __attribute__((aligned(4)));          /* [random_lock] bytes of the stream not given out yet: the last batch_left */
+static size_t batch_left;
 
 static inline uint32_t
 rotl(uint32_t x, int n)
@@ -54,29 +57,40 @@ chacha_block(const uint32_t k[KEY_WORDS], uint64_t counter, uint32_t out[BLOCK /
 		out[i] = x[i] + in[i];
 }
 
-/* Fill buf. Short requests are served from the same block that renews the key. */
+/* A new batch and a new key, both from the old key. Requires: random_lock. */
+static void
+batch_refill(void)
+{
+	uint32_t block[BLOCK / 4];
+
+	key[0] ^= (uint32_t)rdtsc();
+	for (int i = 0; i < BATCH / BLOCK; i++)
+		chacha_block(key, i + 1, (uint32_t *)(batch + i * BLOCK));
+	chacha_block(key, 0, block);
+	memcpy(key, block, sizeof key);
+	batch_left = BATCH;
+}
+
+/* Fill buf. What is given out is forgotten at once. */
 void
 random_bytes(void *buf, size_t n)
 {
-	uint32_t k[KEY_WORDS], block[BLOCK / 4];
 	uint8_t *p = buf;
-	size_t part = n < BLOCK / 2 ? n : BLOCK / 2;
 
-	spin_lock(&random_lock);
-	key[0] ^= (uint32_t)rdtsc();
-	chacha_block(key, 0, block);
-	memcpy(k, key, sizeof k);
-	memcpy(key, block, sizeof key);
-	spin_unlock(&random_lock);
-	memcpy(p, &block[KEY_WORDS], part);
-	for (uint64_t i = 1; part < n; i++) {
-		size_t more = n - part < BLOCK ? n - part : BLOCK;
+	while (n > 0) {
+		size_t part;
 
-		chacha_block(k, i, block);
-		memcpy(p + part, block, more);
-		part += more;
+		spin_lock(&random_lock);
+		if (batch_left == 0)
+			batch_refill();
+		part = n < batch_left ? n : batch_left;
+		memcpy(p, batch + BATCH - batch_left, part);
+		memset(batch + BATCH - batch_left, 0, part);
+		batch_left -= part;
+		spin_unlock(&random_lock);
+		p += part;
+		n -= part;
 	}
-	memset(k, 0, sizeof k);
 }
 
 /* Stir bytes into the key. They need not be secret: they cannot make it worse. */
@@ -97,6 +111,7 @@ random_mix(const void *seed, size_t n)
 		s += part;
 		n -= part;
 	}
+	batch_left = 0;
 	spin_unlock(&random_lock);
 }
 

@@ -198,10 +198,11 @@ deliver_one(struct trapframe *tf)
 
 	spin_lock(&t->proc->lock);
 	sig = signal_take(st, s, ~st->mask, &info);
-	if (sig) {
+	sa.sa_handler = SIG_DFL;
+	if (sig && (s->acted & SIGBIT(sig))) {
 		sa = s->action[sig - 1];
-		if (sa.sa_handler != SIG_IGN && sa.sa_handler != SIG_DFL && (sa.sa_flags & SA_RESETHAND))
-			s->action[sig - 1].sa_handler = SIG_DFL;
+		if (sa.sa_handler != SIG_IGN && (sa.sa_flags & SA_RESETHAND))
+			s->acted &= ~SIGBIT(sig);
 	}
 	signal_recalc(t);
 	spin_unlock(&t->proc->lock);
@@ -325,7 +326,7 @@ signal_fault(struct trapframe *tf, uint64_t cr2)
 	struct sigthread *st = sigthread(t);
 	int sig = fault_signal(tf);
 	struct siginfo info = { .si_signo = sig, .si_code = fault_code(tf, sig) };
-	sighandler_t h = sigstate(t->proc)->action[sig - 1].sa_handler;
+	sighandler_t h = sig_handler(sigstate(t->proc), sig);
 
 	if (info.si_code != SI_KERNEL)
 		info.si_addr = (void *)(tf->vector == VEC_PF ? cr2 : tf->rip);

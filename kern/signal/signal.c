@@ -73,7 +73,7 @@ signal_set_mask(sigset_t mask)
 static bool
 is_ignored(struct proc *p, struct sigstate *s, struct sigthread *st, int sig)
 {
-	sighandler_t h = s->action[sig - 1].sa_handler;
+	sighandler_t h = sig_handler(s, sig);
 
 	if ((st->mask | st->waiting) & SIGBIT(sig))
 		return false;
@@ -187,8 +187,8 @@ signal_force(int sig, const struct siginfo *info)
 	struct sigthread *st = sigthread(t);
 
 	spin_lock(&t->proc->lock);
-	if ((st->mask & SIGBIT(sig)) || s->action[sig - 1].sa_handler == SIG_IGN)
-		s->action[sig - 1].sa_handler = SIG_DFL;
+	if ((st->mask & SIGBIT(sig)) || sig_handler(s, sig) == SIG_IGN)
+		s->acted &= ~SIGBIT(sig);
 	st->mask &= ~SIGBIT(sig);
 	enqueue(s, &st->pend, sig, info);
 	signal_recalc(t);
@@ -204,7 +204,6 @@ take_from(struct sigstate *s, struct sigpend *pend, int sig, struct siginfo *inf
 
 	if (!(pend->set & SIGBIT(sig)))
 		return false;
-	*info = (struct siginfo){ .si_signo = sig, .si_code = SI_USER };
 	list_for_each_safe(q, &pend->queue, struct sigqueue, link) {
 		if (q->info.si_signo != sig)
 			continue;
@@ -217,6 +216,8 @@ take_from(struct sigstate *s, struct sigpend *pend, int sig, struct siginfo *inf
 		s->nqueued--;
 		found = true;
 	}
+	if (!found)
+		*info = (struct siginfo){ .si_signo = sig, .si_code = SI_USER };
 	if (!more)
 		pend->set &= ~SIGBIT(sig);
 	return true;
@@ -252,7 +253,7 @@ slot_state(int sig)
 {
 	struct thread *t = current();
 	struct sigthread *st = sigthread(t);
-	sighandler_t h = sigstate(t->proc)->action[sig - 1].sa_handler;
+	sighandler_t h = sig_handler(sigstate(t->proc), sig);
 	int r = 0;
 
 	if (h == SIG_IGN || (h == SIG_DFL && sig_default_ignored(sig)))

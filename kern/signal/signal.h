@@ -42,7 +42,8 @@ struct sigthread {
 };
 
 struct sigstate {
-	struct sigaction action[_NSIG];        /* [p] of signal i + 1 */
+	struct sigaction action[_NSIG];        /* [p] of signal i + 1: means something only if its bit is in acted */
+	sigset_t acted;            /* [p] signals whose action was set; the others have the default: nothing to copy or clear */
 	struct sigpend pend;       /* [p] sent to the process */
 	int nqueued;               /* [p] in all its queues */
 	bool stopped;              /* [p] by job control: threads wait in signal_deliver */
@@ -55,6 +56,14 @@ struct sigstate {
 
 static inline struct sigstate *sigstate(struct proc *p) { return p->slot[SLOT_SIGNALS]; }
 static inline struct sigthread *sigthread(struct thread *t) { return t->sig ? t->sig : &sigstate(t->proc)->main; }
+static inline sighandler_t sig_handler(const struct sigstate *s, int sig)
+{
+	return s->acted & SIGBIT(sig) ? s->action[sig - 1].sa_handler : SIG_DFL;
+}
+static inline uint64_t sig_flags(const struct sigstate *s, int sig)
+{
+	return s->acted & SIGBIT(sig) ? s->action[sig - 1].sa_flags : 0;
+}
 static inline bool sig_default_ignored(int sig)
 {
 	return SIGBIT(sig) & (SIGBIT(SIGCHLD) | SIGBIT(SIGCONT) | SIGBIT(SIGURG) | SIGBIT(SIGWINCH));

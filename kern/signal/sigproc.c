@@ -29,10 +29,9 @@ sig_fork(struct proc *parent, struct proc *child, uint64_t flags)
 	if (!s)
 		return -ENOMEM;
 	memset((char *)s + sizeof s->action, 0, sizeof *s - sizeof s->action);
-	if (from)
-		memcpy(s->action, from->action, sizeof s->action);
-	else
-		memset(s->action, 0, sizeof s->action);
+	s->acted = from ? from->acted : 0;
+	for (sigset_t todo = s->acted; todo; todo &= todo - 1)
+		s->action[__builtin_ctzl(todo)] = from->action[__builtin_ctzl(todo)];
 	signal_pend_init(&s->pend);
 	sigthread_init(&s->main);
 	waitq_init(&s->stop_wait);
@@ -55,10 +54,11 @@ sig_exec(struct proc *p)
 	struct sigstate *s = sigstate(p);
 
 	spin_lock(&p->lock);
-	for (int i = 0; i < _NSIG; i++) {
-		sighandler_t h = s->action[i].sa_handler;
-
-		s->action[i] = (struct sigaction){ .sa_handler = h == SIG_IGN ? SIG_IGN : SIG_DFL };
+	for (int sig = 1; s->acted && sig <= _NSIG; sig++) {
+		if (sig_handler(s, sig) == SIG_IGN)
+			s->action[sig - 1] = (struct sigaction){ .sa_handler = SIG_IGN };
+		else
+			s->acted &= ~SIGBIT(sig);
 	}
 	s->main.alt = (stack_t){ .ss_flags = SS_DISABLE };
 	spin_unlock(&p->lock);
@@ -124,7 +124,7 @@ sig_exit(struct proc *p)
 {
 	struct sigstate *s = sigstate(p);
 
-	if (p == current_proc())
+	if (p == current_proc() && proc_any_stopped())
 		orphan_children(p);
 	itimer_cancel(s);
 	spin_lock(&p->lock);
@@ -167,7 +167,8 @@ sig_changed(struct proc *c, int what)
 	struct proc *parent;
 	struct sigstate *s;
 	struct siginfo info;
-	struct sigaction sa = { .sa_handler = SIG_DFL };
+	sighandler_t h = SIG_DFL;
+	uint64_t sa_flags = 0;
 	int sig = what == PROC_EXITED ? c->exit_signal : SIGCHLD;
 
 	spin_lock(&tree_lock);
@@ -176,13 +177,15 @@ sig_changed(struct proc *c, int what)
 	if (!parent)
 		return;
 	spin_lock(&parent->lock);
-	if ((s = sigstate(parent)) != NULL)
-		sa = s->action[SIGCHLD - 1];
+	if ((s = sigstate(parent)) != NULL) {
+		h = sig_handler(s, SIGCHLD);
+		sa_flags = sig_flags(s, SIGCHLD);
+	}
 	spin_unlock(&parent->lock);
 	child_info(c, what, &info);
-	if (sig && !(what != PROC_EXITED && (sa.sa_flags & SA_NOCLDSTOP)))
+	if (sig && !(what != PROC_EXITED && (sa_flags & SA_NOCLDSTOP)))
 		signal_send(parent, NULL, sig, &info);
-	if (what == PROC_EXITED && sig == SIGCHLD && (sa.sa_handler == SIG_IGN || (sa.sa_flags & SA_NOCLDWAIT)))
+	if (what == PROC_EXITED && sig == SIGCHLD && (h == SIG_IGN || (sa_flags & SA_NOCLDWAIT)))
 		proc_reap(c);
 	proc_put(parent);
 }

@@ -163,7 +163,7 @@ sys_rt_sigaction(int sig, uint64_t unew, uint64_t uold, size_t size)
 {
 	struct proc *p = current_proc();
 	struct sigstate *s = sigstate(p);
-	struct sigaction new, old;
+	struct sigaction new, old = { .sa_handler = SIG_DFL };
 
 	if (size != sizeof(sigset_t) || sig < 1 || sig > _NSIG)
 		return -EINVAL;
@@ -172,10 +172,12 @@ sys_rt_sigaction(int sig, uint64_t unew, uint64_t uold, size_t size)
 	if (unew && (SIGBIT(sig) & SIG_UNBLOCKABLE))
 		return -EINVAL;
 	spin_lock(&p->lock);
-	old = s->action[sig - 1];
+	if (s->acted & SIGBIT(sig))
+		old = s->action[sig - 1];
 	if (unew) {
 		new.sa_mask &= ~SIG_UNBLOCKABLE;
 		s->action[sig - 1] = new;
+		s->acted |= SIGBIT(sig);
 		if (new.sa_handler == SIG_IGN || (new.sa_handler == SIG_DFL && sig_default_ignored(sig))) {
 			signal_flush(s, &s->pend, SIGBIT(sig));
 			signal_flush(s, &sigthread(current())->pend, SIGBIT(sig));
