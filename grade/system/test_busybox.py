@@ -34,7 +34,8 @@ class Guest:
                 raise
         try:
             self.shell.ok(f"mkdir -p /tests/w/{name} && cd /tests/w/{name}")
-            return self.shell.quiet(f"/usr/bin/busybox sh ../../bb/{name}.sh", busy=90)
+            # BusyBox calls its own applets, as on the host.
+            return self.shell.quiet(f"PATH=/usr/bin:/bin /usr/bin/busybox sh ../../bb/{name}.sh", busy=90)
         except GuestError:
             self.close()
             raise
