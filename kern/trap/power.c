@@ -84,6 +84,8 @@ machine_poweroff(void)
 	acpi_poweroff();
 	outw(0x604, 0x2000);             /* QEMU pc without ACPI tables; older: */
 	outw(0xb004, 0x2000);
+	for (uint64_t began = rdtsc(); rdtsc() - began < 2000000000ul;)
+		cpu_relax();             /* the power goes a moment later */
 	klog(LOG_ERR, "It is now safe to turn off the machine.\n");
 	halt();
 }
