@@ -349,37 +349,46 @@ page_underflow(struct page *p)
 	panic("page %#lx (kind %d): given back more often than taken", page_phys(p), p->kind);
 }
 
-void
-page_ref(struct page *p)
+/* Drop a reference. Returns: was it the last? */
+static inline bool
+ref_drop(struct page *p)
 {
-	__atomic_fetch_add(&p->ref, 1, __ATOMIC_RELAXED);
+	uint32_t ref;
+
+	if (__atomic_load_n(&p->ref, __ATOMIC_ACQUIRE) == 1) {
+		__atomic_store_n(&p->ref, 0, __ATOMIC_RELAXED);        /* ours is the only one: nobody can add another */
+		return true;
+	}
+	ref = __atomic_fetch_sub(&p->ref, 1, __ATOMIC_ACQ_REL);
+	if (__builtin_expect(ref == 0, 0))
+		page_underflow(p);
+	return ref == 1;
 }
 
-/* Give up one reference; the last one frees. Requires: the caller has one. */
-void
-page_unref(struct page *p)
+static inline void
+page_free(struct page *p)
 {
-	uint32_t ref = __atomic_load_n(&p->ref, __ATOMIC_ACQUIRE);
-
-	if (ref == 1)                                 /* ours is the only one: nobody can add or drop another */
-		__atomic_store_n(&p->ref, 0, __ATOMIC_RELAXED);
-	else
-		ref = __atomic_fetch_sub(&p->ref, 1, __ATOMIC_ACQ_REL);
-	if (__builtin_expect(ref != 1, 0)) {
-		if (ref == 0)
-			page_underflow(p);
-		return;
-	}
 	if (__builtin_expect(p->order > 0 || mem_junk, 0))
 		page_free_slow(p);
 	else
 		magazine_put(p);
 }
 
-uint32_t
-page_refs(const struct page *p)
+/* Give up one reference; the last one frees. Requires: the caller has one. */
+void
+page_unref(struct page *p)
 {
-	return __atomic_load_n(&p->ref, __ATOMIC_RELAXED);
+	if (ref_drop(p))
+		page_free(p);
+}
+
+/* Give up one reference to each of n pages. */
+void
+page_unref_many(struct page **page, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (ref_drop(page[i]))
+			page_free(page[i]);
 }
 
 uint64_t

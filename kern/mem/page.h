@@ -42,13 +42,24 @@ enum page_kind { PG_NONE, PG_FREE, PG_CACHED, PG_RESERVED, PG_KERNEL, PG_TABLE, 
 struct page *page_alloc(enum page_kind kind);                      /* contents junk; ref 1; NULL: out of memory */
 struct page *page_alloc_zero(enum page_kind kind);
 struct page *page_alloc_order(int order, enum page_kind kind);     /* 2^order pages, aligned to their size */
-void page_ref(struct page *p);
 void page_unref(struct page *p);                                   /* frees at 0 (the whole block of its order) */
-uint32_t page_refs(const struct page *p);
+void page_unref_many(struct page **page, unsigned n);              /* the same n times, for less */
 void page_zero(struct page *p);                                    /* rep stosq or better, see PERFORMANCE */
 void page_copy(struct page *dst, const struct page *src);
 
 extern struct page *page_array;      /* [I] by frame number; for the three functions below */
+
+static inline void
+page_ref(struct page *p)
+{
+	__atomic_fetch_add(&p->ref, 1, __ATOMIC_RELAXED);
+}
+
+static inline uint32_t
+page_refs(const struct page *p)
+{
+	return __atomic_load_n(&p->ref, __ATOMIC_RELAXED);
+}
 
 static inline uint64_t
 page_phys(const struct page *p)

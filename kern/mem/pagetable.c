@@ -9,8 +9,8 @@
  * Interface.  pt_walk finds an entry, pt_each and pt_next visit many; tlb_flush_*.
  * Invariants. I1 the kernel's PML4 entries never change after pt_seal_kernel, so trees may copy them.
  *             I2 no mapping is writable and executable.
- *             I3 in a user-half table all entries outside [lo, hi) of its struct page are zero: cheap to
- *             copy and to free.
+ *             I3 in a user-half table the entries of groups (of 8) that are not in its struct page's `used`
+ *             are zero: cheap to copy and to free.
  *             I4 pages in the table caches are all zero.
  * Locks.      A tree's owner serialises it. Caches: own CPU with interrupts off.
  */
@@ -44,8 +44,8 @@ static struct table_cache {
 	struct page *page[TABLE_CACHE];
 } table_caches[NCPU];
 
-#define LO(p) ((p)->priv[0])          /* I3 */
-#define HI(p) ((p)->priv[1])
+#define USED(p) ((p)->priv[0])        /* I3: bit i: entries 8i to 8i+7 may be in use */
+#define GROUP 8
 
 /* A zeroed table page. NULL: out of memory. */
 static struct page *
@@ -58,8 +58,7 @@ table_alloc(void)
 	irq_restore(on);
 	if (!p && !(p = page_alloc_zero(PG_TABLE)))
 		return NULL;
-	LO(p) = 512;
-	HI(p) = 0;
+	USED(p) = 0;
 	return p;
 }
 
@@ -71,8 +70,9 @@ table_free(struct page *p)
 	struct table_cache *c;
 	bool on;
 
-	for (uint64_t i = LO(p); i < HI(p); i++)
-		table[i] = 0;
+	for (uint64_t used = USED(p); used; used &= used - 1)
+		for (int i = 0, g = __builtin_ctzl(used); i < GROUP; i++)
+			table[g * GROUP + i] = 0;
 	on = irq_save();
 	c = &table_caches[this_cpu->id];
 	if (c->n < TABLE_CACHE) {
@@ -87,12 +87,9 @@ table_free(struct page *p)
 static inline void
 table_touch(pte_t *table, unsigned i, unsigned n)
 {
-	struct page *p = page_of_virt(table);
+	unsigned first = i / GROUP, last = (i + n - 1) / GROUP;
 
-	if (i < LO(p))
-		LO(p) = i;
-	if (i + n > HI(p))
-		HI(p) = i + n;
+	USED(page_of_virt(table)) |= ~0ul >> (63 - last) & ~0ul << first;
 }
 
 /* Hang a new table under the empty entry e of `table`. Returns: the new entry, 0 when out of memory. */
@@ -176,10 +173,9 @@ each(pte_t *table, int level, uint64_t base, const struct visit *v)
 	uint64_t i = v->lo > base ? (v->lo - base) >> shift : 0;
 	uint64_t end = (v->hi - base - 1) >> shift;
 
-	i = i > LO(p) ? i : LO(p);
-	end = end + 1 < HI(p) ? end + 1 : HI(p);
-	for (; i < end && r == 0; i++) {
-		if (!(table[i] & PTE_P))
+	end = end < 511 ? end : 511;
+	for (; i <= end && r == 0; i++) {
+		if (!(USED(p) >> i / GROUP & 1) || !(table[i] & PTE_P))
 			continue;
 		if (level == 0)
 			r = v->fn(&table[i], base + (i << shift), v->arg);
@@ -197,6 +193,26 @@ pt_each(struct pagetable *pt, uint64_t lo, uint64_t hi, int (*fn)(pte_t *pte, ui
 	return v.lo < v.hi ? each(P2V(pt->root), 3, 0, &v) : 0;
 }
 
+/* The first run of groups in use at or after *va in the leaf table p, which ends at `end`: moves *va to it, to `end` if
+ * there is none. Returns: where it ends. */
+static inline uint64_t
+run_find(struct page *p, uint64_t *va, uint64_t end)
+{
+	const uint64_t size = GROUP * PAGE_SIZE;
+	uint64_t used = USED(p) >> index_of(*va, 0) / GROUP, free;
+
+	if (!used) {
+		*va = end;
+		return end;
+	}
+	if (!(used & 1)) {
+		*va = (*va & ~(size - 1)) + __builtin_ctzl(used) * size;
+		used >>= __builtin_ctzl(used);
+	}
+	free = ~used;
+	return free ? (*va & ~(size - 1)) + __builtin_ctzl(free) * size : end;
+}
+
 pte_t *
 pt_next(struct pagetable *pt, uint64_t *va, uint64_t hi, unsigned *n)
 {
@@ -212,13 +228,10 @@ pt_next(struct pagetable *pt, uint64_t *va, uint64_t hi, unsigned *n)
 		uint64_t size = PAGE_SIZE << 9 * (l > 0 ? l : 1), end = (*va & ~(size - 1)) + size;
 
 		if (l == 0) {
-			struct page *p = page_of_virt(table);
-			uint64_t base = end - size, stop = base + HI(p) * PAGE_SIZE;
-
-			*va = *va > base + LO(p) * PAGE_SIZE ? *va : base + LO(p) * PAGE_SIZE;
-			stop = stop < hi ? stop : hi;
-			if (*va < stop) {
-				*n = (stop - *va) >> PAGE_SHIFT;
+			end = run_find(page_of_virt(table), va, end);
+			end = end < hi ? end : hi;
+			if (*va < end) {
+				*n = (end - *va) >> PAGE_SHIFT;
 				return &table[index_of(*va, 0)];
 			}
 		}
@@ -249,9 +262,10 @@ tables_free(pte_t *table, int level)
 {
 	struct page *p = page_of_virt(table);
 
-	for (uint64_t i = LO(p); level > 0 && i < HI(p); i++)
-		if (table[i] & PTE_P)
-			tables_free(P2V(table[i] & PTE_ADDR), level - 1);
+	for (uint64_t used = level > 0 ? USED(p) : 0; used; used &= used - 1)
+		for (int i = 0, g = __builtin_ctzl(used); i < GROUP; i++)
+			if (table[g * GROUP + i] & PTE_P)
+				tables_free(P2V(table[g * GROUP + i] & PTE_ADDR), level - 1);
 	table_free(p);
 }
 

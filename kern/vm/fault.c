@@ -22,6 +22,8 @@
 #include "lib/kern/string.h"
 
 #define AROUND 16            /* pages around a fault that are mapped along if they are in memory */
+#define AHEAD 8              /* zero pages mapped at once, at most */
+#define NPTE 512             /* entries of a table */
 
 /* Does m allow this access? */
 static bool
@@ -50,34 +52,66 @@ page_filled(const struct mapping *m, uint64_t va)
 	return m->filelen == ~0ul || m->filelen - off > PAGE_SIZE ? PAGE_SIZE : m->filelen - off;
 }
 
-static int
-fault_zero(struct aspace *as, struct mapping *m, pte_t *pte, int pf)
+/* How many pages to map at va, whose entry is *pte: one; a program that goes through memory gets some ahead, up to half
+ * as many as it has touched just before, so that hardly anything is mapped in vain. */
+static unsigned
+zero_ahead(const struct mapping *m, const pte_t *pte, uint64_t va)
 {
-	struct page *p = page_alloc_zero(PG_ANON);
+	unsigned index = va / PAGE_SIZE % NPTE, before = 0, n = 1;
 
-	if (!p)
-		return -ENOMEM;
+	while (before < 2 * AHEAD && before < index && va - before * PAGE_SIZE > m->lo && pte[-1 - (int)before])
+		before++;
+	while (n <= before / 2 && index + n < NPTE && va + n * PAGE_SIZE < m->hi && !pte[n])
+		n++;
+	return m->object ? 1 : n;
+}
+
+static int
+fault_zero(struct aspace *as, struct mapping *m, pte_t *pte, uint64_t va, int pf)
+{
 	/* A readable page will most likely be written: one fault instead of two. */
-	bool write = m->prot & PROT_WRITE && !(pf & PF_I);
-	*pte = page_phys(p) | leaf_flags(m, write);
-	__atomic_add_fetch(&as->rss, 1, __ATOMIC_RELAXED);
-	return 0;
+	pte_t flags = leaf_flags(m, m->prot & PROT_WRITE && !(pf & PF_I));
+	unsigned n = zero_ahead(m, pte, va), i;
+	struct page *p;
+
+	if (n > 1)
+		pt_walk_n(&as->pt, va, n);
+	for (i = 0; i < n && (p = page_alloc_zero(PG_ANON)); i++)
+		pte[i] = page_phys(p) | flags;
+	__atomic_add_fetch(&as->rss, i, __ATOMIC_RELAXED);
+	return i ? 0 : -ENOMEM;
+}
+
+/* Put `to` where entry `from` was read. False: a truncate has changed it meanwhile (it asks for no as->lock). */
+static bool
+entry_change(struct mapping *m, pte_t *pte, pte_t from, pte_t to)
+{
+	bool same;
+
+	if (m->object)
+		spin_lock(&m->object->lock);
+	same = *pte == from;
+	if (same)
+		*pte = to;
+	if (m->object)
+		spin_unlock(&m->object->lock);
+	return same;
 }
 
 /* Write to a private page that is mapped read-only.
  *
- * Requires: as->lock; *pte present, without PTE_W; the mapping allows writing.
+ * Requires: as->lock; e, read from *pte, present, without PTE_W; the mapping allows writing.
  * Does:     - if this entry has the only reference to an anonymous page, sets the write bit;
  *           - else puts a copy in its place, and lets go of the old page once no TLB shows it.
  * Returns:  0, -ENOMEM.
  */
 static int
-cow_fault(struct aspace *as, struct mapping *m, pte_t *pte, uint64_t va)
+cow_fault(struct aspace *as, struct mapping *m, pte_t *pte, pte_t e, uint64_t va)
 {
-	struct page *old = page_of_phys(*pte & PTE_ADDR);
+	struct page *old = pte_page(e);
 
 	if (old->kind == PG_ANON && page_refs(old) == 1) {
-		*pte = page_phys(old) | leaf_flags(m, true);
+		entry_change(m, pte, e, page_phys(old) | leaf_flags(m, true));
 		invlpg(va);        /* other CPUs at worst fault once more, and come to fault_present */
 		return 0;
 	}
@@ -85,15 +119,8 @@ cow_fault(struct aspace *as, struct mapping *m, pte_t *pte, uint64_t va)
 	if (!copy)
 		return -ENOMEM;
 	page_copy(copy, old);
-	if (m->object)
-		spin_lock(&m->object->lock);
-	bool there = *pte && page_of_phys(*pte & PTE_ADDR) == old;
-	if (there)
-		*pte = page_phys(copy) | leaf_flags(m, true);
-	if (m->object)
-		spin_unlock(&m->object->lock);
-	if (!there) {              /* a truncate took the page meanwhile: fault again */
-		page_unref(copy);
+	if (!entry_change(m, pte, e, page_phys(copy) | leaf_flags(m, true))) {
+		page_unref(copy);  /* fault again */
 		return 0;
 	}
 	tlb_flush_page(&as->pt, va);
@@ -103,22 +130,15 @@ cow_fault(struct aspace *as, struct mapping *m, pte_t *pte, uint64_t va)
 
 /* The entry is there, but did not allow the access. Returns 0, -ENOMEM, or -EAGAIN: ask the object (shared write). */
 static int
-fault_present(struct aspace *as, struct mapping *m, pte_t *pte, uint64_t va, int pf)
+fault_present(struct aspace *as, struct mapping *m, pte_t *pte, pte_t e, uint64_t va, int pf)
 {
-	pte_t e = *pte;
-
 	if ((pf & PF_W) && !(e & PTE_W)) {
 		if (mapping_shared(m))
 			return -EAGAIN;
-		return cow_fault(as, m, pte, va);
+		return cow_fault(as, m, pte, e, va);
 	}
 	if ((pf & PF_I) && (e & PTE_NX)) {         /* W^X: from writable to executable */
-		if (m->object)
-			spin_lock(&m->object->lock);
-		if (*pte == e || (*pte & PTE_ADDR) == (e & PTE_ADDR))
-			*pte &= ~(PTE_W | PTE_NX);
-		if (m->object)
-			spin_unlock(&m->object->lock);
+		entry_change(m, pte, e, e & ~(PTE_W | PTE_NX));
 		tlb_flush_page(&as->pt, va);
 		return 0;
 	}
@@ -288,13 +308,12 @@ fault_once(struct aspace *as, uint64_t va, int pf)
 	m->touched = true;
 	pte_t e = *pte;
 	if (e && !(e & PTE_P)) {                   /* was PROT_NONE; mprotect has allowed it again */
-		*pte = (e & PTE_ADDR) | leaf_flags(m, false);
-		e = *pte;
-	}
-	if (e)
-		err = fault_present(as, m, pte, va, pf);
+		entry_change(m, pte, e, (e & PTE_ADDR) | leaf_flags(m, false));
+		err = 0;                           /* if it is not to be written, or was truncated: the next fault tells */
+	} else if (e)
+		err = fault_present(as, m, pte, e, va, pf);
 	else if (page_is_anonymous(m, va))
-		err = fault_zero(as, m, pte, pf);
+		err = fault_zero(as, m, pte, va, pf);
 	else
 		err = -EAGAIN;
 	if (err == -EAGAIN)

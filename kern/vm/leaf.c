@@ -7,13 +7,16 @@
  *                touch at the moment (PROT_NONE).
  *             I2 W^X: no entry has PTE_W without PTE_NX. A mapping that allows both gets one at a time; faults switch.
  *             I3 a page is freed only after no TLB can hold an entry for it.
- * Locks.      as->lock held by the caller; entries of mappings of an object also under object->lock, taken here in runs.
+ * Locks.      as->lock held by the caller; entries of mappings of an object also under object->lock, taken here for a run
+ *             at a time: interrupts are off only so long, and a truncate that comes between two runs of a fork finds the
+ *             child's mapping in the object's list, too.
  */
 #include "kern/vm/vm.h"
 #include "lib/abi/errno.h"
 #include "lib/abi/mman.h"
 
-#define BATCH 64
+#define BATCH 128
+#define FEW 8                /* pages that are flushed one by one: more cost as much as everything */
 
 pte_t
 leaf_flags(const struct mapping *m, bool write)
@@ -40,27 +43,28 @@ object_unlock(struct mapping *m)
 		spin_unlock(&m->object->lock);
 }
 
-/* Take at most BATCH pages out of [*at, hi); *at moves on, to hi when nothing is left. Returns how many. */
-static int
-zap_some(struct aspace *as, struct mapping *m, uint64_t *at, uint64_t hi, struct page **page, uint64_t *va)
+/* Take at most BATCH pages out of [*at, hi); *at moves on, to hi when nothing is left. Returns how many, and in *first the
+ * address of the first. */
+static unsigned
+zap_some(struct aspace *as, struct mapping *m, uint64_t *at, uint64_t hi, struct page **page, uint64_t *first)
 {
-	unsigned n, i;
-	int got = 0;
-	pte_t *run;
+	unsigned n, got = 0;
+	pte_t *run, e;
 
 	object_lock(m);
 	while (got < BATCH && (run = pt_next(&as->pt, at, hi, &n))) {
-		for (i = 0; i < n && got < BATCH; i++, *at += PAGE_SIZE) {
-			if (!run[i])
+		if (!got)
+			*first = *at;
+		pte_t *end = run + (n < BATCH - got ? n : BATCH - got);
+		*at += (end - run) * PAGE_SIZE;
+		for (; run < end; run++) {
+			if (!(e = *run))
 				continue;
-			page[got] = page_of_phys(run[i] & PTE_ADDR);
-			va[got++] = *at;
-			run[i] = 0;
+			*run = 0;
+			page[got++] = pte_page(e);
 		}
 	}
 	object_unlock(m);
-	if (got < BATCH)
-		*at = hi;
 	return got;
 }
 
@@ -69,20 +73,17 @@ void
 leaf_zap(struct aspace *as, struct mapping *m, uint64_t lo, uint64_t hi, bool flush)
 {
 	struct page *page[BATCH];
-	uint64_t va[BATCH];
+	uint64_t first;
+	unsigned n;
 
-	while (lo < hi && m->touched) {
-		int n = zap_some(as, m, &lo, hi, page, va);
-
-		if (flush && n > 8)
+	while (lo < hi && m->touched && (n = zap_some(as, m, &lo, hi, page, &first))) {
+		if (flush && lo - first > FEW * PAGE_SIZE)
 			tlb_flush_all(&as->pt);
 		else if (flush)
-			for (int i = 0; i < n; i++)
-				tlb_flush_page(&as->pt, va[i]);
-		for (int i = 0; i < n; i++)
-			page_unref(page[i]);
-		if (n)
-			__atomic_sub_fetch(&as->rss, n, __ATOMIC_RELAXED);
+			for (; first < lo; first += PAGE_SIZE)
+				tlb_flush_page(&as->pt, first);
+		page_unref_many(page, n);
+		__atomic_sub_fetch(&as->rss, n, __ATOMIC_RELAXED);
 	}
 }
 
@@ -93,8 +94,8 @@ leaf_protect(struct aspace *as, struct mapping *m, uint64_t lo, uint64_t hi)
 	bool writable = m->prot & PROT_WRITE && !(m->prot & PROT_EXEC), changed = false;
 	unsigned n;
 
-	object_lock(m);
-	for (pte_t *run; (run = pt_next(&as->pt, &lo, hi, &n)); lo += n * PAGE_SIZE) {
+	for (pte_t *run; m->touched && (run = pt_next(&as->pt, &lo, hi, &n)); lo += n * PAGE_SIZE) {
+		object_lock(m);
 		for (unsigned i = 0; i < n; i++) {
 			if (!run[i])
 				continue;
@@ -102,10 +103,31 @@ leaf_protect(struct aspace *as, struct mapping *m, uint64_t lo, uint64_t hi)
 			changed |= want != run[i];
 			run[i] = want;
 		}
+		object_unlock(m);
 	}
-	object_unlock(m);
 	if (changed)
 		tlb_flush_all(&as->pt);
+}
+
+/* Copy n entries, without the bits `drop`, which the originals lose, too. Returns: how many pages there were. */
+static unsigned
+copy_run(pte_t *to, pte_t *from, unsigned n, pte_t drop)
+{
+	pte_t *const end = from + n;
+	unsigned copied = 0;
+
+	for (; from < end; from++, to++) {
+		pte_t e = *from;
+
+		if (!e)
+			continue;
+		if (e & drop)
+			*from = e &= ~drop;
+		*to = e;
+		page_ref(pte_page(e));
+		copied++;
+	}
+	return copied;
 }
 
 /* Fork: give dst the pages of m that src has. Private pages lose their write bit in both (whoever writes first copies).
@@ -118,7 +140,6 @@ leaf_copy(struct aspace *dst, struct aspace *src, struct mapping *m)
 	unsigned n;
 	int err = 0;
 
-	object_lock(m);
 	for (pte_t *from; m->touched && (from = pt_next(&src->pt, &at, m->hi, &n)); at += n * PAGE_SIZE) {
 		pte_t *to = pt_walk_n(&dst->pt, at, n);
 
@@ -126,19 +147,10 @@ leaf_copy(struct aspace *dst, struct aspace *src, struct mapping *m)
 			err = -ENOMEM;
 			break;
 		}
-		for (unsigned i = 0; i < n; i++) {
-			pte_t e = from[i] & ~drop;
-
-			if (!e)
-				continue;
-			if (from[i] & drop)
-				from[i] = e;
-			to[i] = e;
-			page_ref(page_of_phys(e & PTE_ADDR));
-			copied++;
-		}
+		object_lock(m);
+		copied += copy_run(to, from, n, drop);
+		object_unlock(m);
 	}
-	object_unlock(m);
 	dst->rss += copied;
 	return err;
 }

@@ -54,6 +54,8 @@ mm_map(struct aspace *as, uint64_t hint, uint64_t len, int prot, int flags, stru
 		return -EINVAL;
 	if (len > USER_END || (fixed && hint > USER_END - len))
 		return -ENOMEM;
+	if (o && (flags & MAP_GROWSDOWN))
+		return -EINVAL;                    /* only zeros grow: pages of an object have their places */
 	if (fixed && hint < MM_LOWEST)
 		return -EPERM;
 	if (!o && (prot & PROT_WRITE) && !(flags & MAP_NORESERVE) && len / PAGE_SIZE > page_count_total())
@@ -235,6 +237,19 @@ grow_in_place(struct aspace *as, struct mapping *m, uint64_t more)
 	return true;
 }
 
+/* Make tables at `to` for the entries that exist in [addr, addr+len). */
+static bool
+tables_make(struct aspace *as, uint64_t addr, uint64_t len, uint64_t to)
+{
+	uint64_t at = addr;
+	unsigned n;
+
+	for (; pt_next(&as->pt, &at, addr + len, &n); at += n * PAGE_SIZE)
+		if (!pt_walk(&as->pt, at - addr + to, true) || !pt_walk(&as->pt, at - addr + to + (n - 1) * PAGE_SIZE, true))
+			return false;
+	return true;
+}
+
 /* Move the mapping [addr, addr+old) to a place of new bytes at `to`. Requires as->lock; the range is one mapping's.
  * All tables are made first, so that moving the entries cannot fail. */
 static long
@@ -248,9 +263,8 @@ remap_move(struct aspace *as, uint64_t addr, uint64_t old, uint64_t new, uint64_
 	n = *m;
 	n.lo = to;
 	n.hi = to + new;
-	for (uint64_t off = 0; off < old; off += PAGE_SIZE)
-		if (pt_walk(&as->pt, addr + off, false) && !pt_walk(&as->pt, to + off, true))
-			return -ENOMEM;
+	if (!tables_make(as, addr, old, to))
+		return -ENOMEM;
 	if ((err = mm_insert(as, &n)) < 0)
 		return err;
 	leaf_move(as, m, addr, to, old);
@@ -270,6 +284,8 @@ sys_mremap(uint64_t addr, uint64_t old, uint64_t new, uint64_t flags, uint64_t f
 	if (flags & MREMAP_FIXED && (!(flags & MREMAP_MAYMOVE) || !range_ok(fixed, &new) ||
 	    (fixed < addr + old && addr < fixed + new)))
 		return -EINVAL;
+	if (flags & MREMAP_FIXED && fixed < MM_LOWEST)
+		return -EPERM;
 	mutex_lock(&as->lock);
 	struct mapping *m = mm_lookup(as, addr);
 	if (!m || addr + old > m->hi || !old)

@@ -46,7 +46,7 @@ round_collect(struct round *r, struct mapping *m, uint64_t at, uint64_t end, boo
 			if (r->n == BATCH)
 				return;
 			run[i] = old & ~drop;
-			r->page[r->n++] = page_of_phys(old & PTE_ADDR);
+			r->page[r->n++] = pte_page(old);
 		}
 	}
 }

@@ -18,6 +18,7 @@ struct vm {
 };
 
 static inline struct vm *vm_of(struct aspace *as) { return as->vm; }
+static inline struct page *pte_page(pte_t e) { return &page_array[(e & PTE_ADDR) >> PAGE_SHIFT]; }  /* e: an entry in use */
 static inline bool mapping_shared(const struct mapping *m) { return m->flags & 1; /* MAP_SHARED */ }
 
 /* mapping.c; all with as->lock held. mm_unlock releases it and ends what mm_unmap took out (may sleep) */
