@@ -102,8 +102,10 @@ static void
 orphan_children(struct proc *p)
 {
 	int pgid[NORPHAN], n = 0;
+	bool linked;
 
 	spin_lock(&tree_lock);
+	linked = p->parent && p->parent->pgid != p->pgid && p->parent->sid == p->sid;
 	list_for_each(c, &p->children, struct proc, sibling) {
 		bool known = c->pgid == p->pgid;
 
@@ -115,7 +117,8 @@ orphan_children(struct proc *p)
 	spin_unlock(&tree_lock);
 	for (int i = 0; i < n; i++)
 		orphan_group(p, pgid[i]);
-	orphan_group(p, p->pgid);
+	if (linked)                           /* p's parent cared for p's group, through p */
+		orphan_group(p, p->pgid);
 }
 
 /* The slot becomes empty: a signal sent from now on goes nowhere. Also called for a child whose fork failed. */
