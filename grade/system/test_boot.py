@@ -112,14 +112,22 @@ def test_init_word():
         m.expect(r"^one two\n")
 
 
-@pytest.mark.parametrize("append", ["root=/dev/vda2", "root=/dev/nonsense", "root=", "init=/nowhere", "console=ttyS0",
-                                    "console=nowhere", "loglevel=99999999999999999999", "ktest=", "panic=x", "=", "-- --"])
+@pytest.mark.parametrize("append", ["root=/dev/vda2", "root=/dev/nonsense", "root=", "console=ttyS0",
+                                    "console=nowhere", "loglevel=99999999999999999999", "panic=x", "=", "root=/dev/vda1", "x" * 300])
 def test_odd_words(append):
     """No kernel word takes the machine down: the shell comes up, by the fall-back if need be."""
     if append in ("console=nowhere",):
         return check_silent(append)
     with Machine(image=build.path("eclipse.img"), append=append) as m:
         assert Shell(m).ok("echo alive") == "alive\n"
+
+
+def test_init_that_is_not_there():
+    """A first program that cannot be started is named; that is no panic."""
+    with Machine(image=build.path("eclipse.img"), append="init=/nowhere") as m:
+        m.expect(r"/nowhere")
+        m.drain(2)
+        assert "panic" not in m.console, m.error("a panic")
 
 
 def check_silent(append):
