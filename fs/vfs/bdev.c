@@ -105,28 +105,63 @@ static const struct inode_ops bdev_iops = {
 
 enum { DIRECT_PAGES = BIO_NVEC };
 
-/* Reference the page at user address va, writable if the disk will write it. 0, -EFAULT, or what the fault said. */
-static int
-user_page(struct aspace *as, uint64_t va, bool write, struct page **out)
+/* Reference the pages that are there, from user address va on, at most n; writable ones if the disk will write them.
+ * Returns how many: it stops at the first that would have to fault. */
+static uint32_t
+pages_present(struct aspace *as, uint64_t va, uint32_t n, bool write, struct page **page)
 {
-	for (int tries = 0; tries < 4; tries++) {
-		pte_t *e, v;
-		int err;
+	pte_t need = PTE_P | PTE_U | (write ? PTE_W : 0);
+	uint32_t k = 0;
+	unsigned run;
 
-		mutex_lock(&as->lock);
-		e = pt_walk(&as->pt, va, false);
-		v = e ? *e : 0;
-		*out = v & PTE_P && v & PTE_U && (!write || v & PTE_W) ? page_of_phys(v & PTE_ADDR) : NULL;
-		if (*out)
-			page_ref(*out);
-		mutex_unlock(&as->lock);
-		if (*out)
-			return 0;
-		err = mm_fault(as, va, PF_U | (write ? PF_W : 0));
-		if (err)
-			return -EFAULT;
+	mutex_lock(&as->lock);
+	while (k < n) {
+		uint64_t at = va + k * PAGE_SIZE, want = at;
+		pte_t *e = pt_next(&as->pt, &at, va + n * PAGE_SIZE, &run);
+
+		if (!e || at != want)
+			break;
+		for (; run && k < n && (*e & need) == need && (page[k] = page_of_phys(*e & PTE_ADDR)); run--, e++)
+			page_ref(page[k++]);
+		if (run && k < n)
+			break;
 	}
-	return -EFAULT;
+	mutex_unlock(&as->lock);
+	return k;
+}
+
+/* Reference the n pages from user address va on, faulting them in. Returns how many; fewer: the rest is not mapped so. */
+static uint32_t
+pages_pin(struct aspace *as, uint64_t va, uint32_t n, bool write, struct page **page)
+{
+	uint32_t k = 0, faults = 0;
+
+	while (k < n && faults < 2 * n + 2) {
+		k += pages_present(as, va + k * PAGE_SIZE, n - k, write, page + k);
+		if (k < n && mm_fault(as, va + k * PAGE_SIZE, PF_U | (write ? PF_W : 0)))
+			break;
+		faults++;
+	}
+	return k;
+}
+
+/* Describe the bytes [off, off + n) of pages for the disk: what touches in memory becomes one piece. Returns: pieces. */
+static uint32_t
+pieces_make(struct page **page, uint64_t off, size_t n, struct bio_vec *vec)
+{
+	uint32_t nvec = 0;
+
+	for (uint32_t i = 0; n > 0; i++) {
+		uint64_t phys = page_phys(page[i]) + off, len = PAGE_SIZE - off < n ? PAGE_SIZE - off : n;
+
+		if (nvec && vec[nvec - 1].phys + vec[nvec - 1].len == phys)
+			vec[nvec - 1].len += len;
+		else
+			vec[nvec++] = (struct bio_vec){ phys, len };
+		off = 0;
+		n -= len;
+	}
+	return nvec;
 }
 
 /* Move up to DIRECT_PAGES pages between the disk and [ubuf, ubuf + n). Requires: all multiples of SECTOR_SIZE.
@@ -137,26 +172,23 @@ direct_piece(struct blockdev *d, enum bio_op op, uint64_t ubuf, size_t n, uint64
 	struct page *page[DIRECT_PAGES];
 	struct bio_vec vec[DIRECT_PAGES];
 	struct bio b = { .op = op, .sector = pos / SECTOR_SIZE, .vec = vec, .dev = d };
-	uint32_t k = 0;
-	size_t done = 0;
-	int err = 0;
+	uint64_t off = ubuf % PAGE_SIZE;
+	uint32_t want, k;
+	int err = -EFAULT;
 
-	while (done < n && k < DIRECT_PAGES && !err) {
-		uint64_t off = (ubuf + done) % PAGE_SIZE, len = PAGE_SIZE - off < n - done ? PAGE_SIZE - off : n - done;
-
-		err = user_page(current_proc()->as, PAGE_DOWN(ubuf + done), op == BIO_READ, &page[k]);
-		if (err)
-			break;
-		vec[k] = (struct bio_vec){ page_phys(page[k]) + off, len };
-		k++;
-		done += len;
-	}
-	b.nvec = k;
-	if (k)
+	if (n > DIRECT_PAGES * PAGE_SIZE - off)
+		n = DIRECT_PAGES * PAGE_SIZE - off;
+	want = (off + n + PAGE_SIZE - 1) / PAGE_SIZE;
+	k = pages_pin(current_proc()->as, PAGE_DOWN(ubuf), want, op == BIO_READ, page);
+	if (k < want)
+		n = k ? k * PAGE_SIZE - off : 0;
+	if (n) {
+		b.nvec = pieces_make(page, off, n, vec);
 		err = bio_submit_wait(&b);
+	}
 	for (uint32_t i = 0; i < k; i++)
 		page_unref(page[i]);
-	return err ? err : (long)done;
+	return err ? err : (long)n;
 }
 
 /* read or write with O_DIRECT. Returns: bytes; -EINVAL: not in whole sectors; -EFAULT, -EIO, -ENXIO. */
