@@ -374,6 +374,7 @@ bio_count(struct blockdev *d, const struct bio *b)
 void
 bio_submit(struct bio *b)
 {
+	struct blockdev *disk;
 	struct plug *p;
 	int err = bio_check(b);
 
@@ -392,8 +393,9 @@ bio_submit(struct bio *b)
 		list_push_back(&p->bios, &b->link);
 		return;
 	}
+	disk = b->dev->disk;             /* b may be done and freed before bio_send returns */
 	bio_send(b);
-	disk_kick(b->dev->disk);
+	disk_kick(disk);
 }
 
 struct sync {
