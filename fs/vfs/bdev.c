@@ -149,19 +149,20 @@ pages_pin(struct aspace *as, uint64_t va, uint32_t n, bool write, struct page **
 static uint32_t
 pieces_make(struct page **page, uint64_t off, size_t n, struct bio_vec *vec)
 {
-	uint32_t nvec = 0;
+	struct bio_vec *v = vec;
+	uint64_t len = PAGE_SIZE - off < n ? PAGE_SIZE - off : n;
 
-	for (uint32_t i = 0; n > 0; i++) {
-		uint64_t phys = page_phys(page[i]) + off, len = PAGE_SIZE - off < n ? PAGE_SIZE - off : n;
+	*v = (struct bio_vec){ page_phys(*page++) + off, len };
+	for (n -= len; n > 0; n -= len) {
+		uint64_t phys = page_phys(*page++);
 
-		if (nvec && vec[nvec - 1].phys + vec[nvec - 1].len == phys)
-			vec[nvec - 1].len += len;
+		len = n < PAGE_SIZE ? n : PAGE_SIZE;
+		if (v->phys + v->len == phys)
+			v->len += len;
 		else
-			vec[nvec++] = (struct bio_vec){ phys, len };
-		off = 0;
-		n -= len;
+			*++v = (struct bio_vec){ phys, len };
 	}
-	return nvec;
+	return v - vec + 1;
 }
 
 /* Move up to DIRECT_PAGES pages between the disk and [ubuf, ubuf + n). Requires: all multiples of SECTOR_SIZE.

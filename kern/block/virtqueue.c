@@ -74,13 +74,28 @@ virtq_free(struct virtq *q)
 	q->desc = NULL;
 }
 
+/* Descriptors table[0..n) as one chain. */
 static void
-desc_fill(struct vring_desc *d, const struct virtq_buf *b, bool in, bool more, uint16_t next)
+table_fill(struct vring_desc *table, const struct virtq_buf *buf, int n_out, int n)
 {
-	d->addr = b->phys;
-	d->len = b->len;
-	d->flags = (in ? VRING_WRITE : 0) | (more ? VRING_NEXT : 0);
-	d->next = more ? next : 0;
+	for (int i = 0; i < n; i++)
+		table[i] = (struct vring_desc){ buf[i].phys, buf[i].len, i < n_out ? VRING_NEXT : VRING_NEXT | VRING_WRITE, i + 1 };
+	table[n - 1].flags &= ~VRING_NEXT;
+}
+
+/* The same in the queue's own descriptors, from the free chain. Returns the new head of the free chain. */
+static uint16_t
+chain_fill(struct virtq *q, const struct virtq_buf *buf, int n_out, int n)
+{
+	uint16_t at = q->free, last = at;
+
+	for (int i = 0; i < n; i++) {
+		q->desc[at] = (struct vring_desc){ buf[i].phys, buf[i].len, i < n_out ? VRING_NEXT : VRING_NEXT | VRING_WRITE, q->next[at] };
+		last = at;
+		at = q->next[at];
+	}
+	q->desc[last].flags &= ~VRING_NEXT;
+	return at;
 }
 
 /* Queue a request; the device learns of it with the next doorbell (virtq_kick).
@@ -92,28 +107,22 @@ int
 virtq_add(struct virtq *q, const struct virtq_buf *buf, int n_out, int n_in, void *cookie, struct vring_desc *table)
 {
 	int n = n_out + n_in, need = table && q->indirect ? 1 : n;
-	uint16_t head = q->free, at = head;
+	uint16_t head = q->free;
 	uint32_t in_len = 0;
 
 	if (q->broken)
 		return -EIO;
 	if (q->nfree < need)
 		return -ENOSPC;
-	for (int i = 0; i < n; i++) {
-		if (i >= n_out)
-			in_len += buf[i].len;
-		if (table && q->indirect) {
-			desc_fill(&table[i], &buf[i], i >= n_out, i < n - 1, i + 1);
-		} else {
-			desc_fill(&q->desc[at], &buf[i], i >= n_out, i < n - 1, q->next[at]);
-			at = q->next[at];
-		}
-	}
+	for (int i = n_out; i < n; i++)
+		in_len += buf[i].len;
 	if (table && q->indirect) {
+		table_fill(table, buf, n_out, n);
 		q->desc[head] = (struct vring_desc){ V2P(table), n * sizeof *table, VRING_INDIRECT, 0 };
-		at = q->next[head];
+		q->free = q->next[head];
+	} else {
+		q->free = chain_fill(q, buf, n_out, n);
 	}
-	q->free = at;
 	q->nfree -= need;
 	q->cookie[head] = cookie;
 	q->in_len[head] = in_len;
