@@ -57,17 +57,19 @@ bits_change(uint64_t *bits, uint32_t from, uint32_t n, bool set)
 	return changed;
 }
 
-/* The first bit in [from, EFS_MAP_BITS) of value `value` in bits | busy, or EFS_MAP_BITS. */
+/* The first bit in [from, to) of value `value` in bits | busy, or `to`. Requires: to <= EFS_MAP_BITS. */
 static uint32_t
-bits_find(const uint64_t *bits, const uint64_t *busy, uint32_t from, bool value)
+bits_find(const uint64_t *bits, const uint64_t *busy, uint32_t from, uint32_t to, bool value)
 {
-	for (uint32_t w = from / 64; w < EFS_MAP_WORDS; w++, from = w * 64) {
+	for (uint32_t w = from / 64; w * 64 < to; w++, from = w * 64) {
 		uint64_t word = bits[w] | (busy ? busy[w] : 0);
 		word = (value ? word : ~word) & ~0ul << from % 64;
-		if (word)
-			return w * 64 + __builtin_ctzl(word);
+		if (word) {
+			uint32_t found = w * 64 + __builtin_ctzl(word);
+			return found < to ? found : to;
+		}
 	}
-	return EFS_MAP_BITS;
+	return to;
 }
 
 /* Free blocks in map block k, counted when it is first looked at. */
@@ -91,13 +93,14 @@ run_find(const uint64_t *bits, const uint64_t *busy, uint32_t from, uint32_t wan
 
 	*len = 0;
 	for (uint32_t at = from; *len < enough;) {
-		at = bits_find(bits, busy, at, false);
+		at = bits_find(bits, busy, at, EFS_MAP_BITS, false);
 		if (at >= EFS_MAP_BITS)
 			break;
-		uint32_t end = bits_find(bits, busy, at, true), run = end - at;
-		if (run > *len) {
+		uint32_t most = want < EFS_MAP_BITS - at ? at + want : EFS_MAP_BITS;
+		uint32_t end = bits_find(bits, busy, at, most, true);
+		if (end - at > *len) {
 			best = at;
-			*len = run < want ? run : want;
+			*len = end - at;
 		}
 		at = end;
 	}
@@ -241,7 +244,7 @@ efs_ino_alloc(struct efs *fs, uint32_t *ino, bool *fresh)
 		int err = imap_get(fs, at, &b, &bit);
 		if (err)
 			return err;
-		uint32_t found = bits_find(map_bits(b), NULL, bit, false);
+		uint32_t found = bits_find(map_bits(b), NULL, bit, EFS_MAP_BITS, false);
 		at += found - bit;
 		if (found < EFS_MAP_BITS && at <= total) {
 			*fresh = !efs_imap_block_used((struct efs_bitmap *)b->data, found);

@@ -12,14 +12,21 @@
 
 #define CPUID1_ECX_SSE42 (1u << 20)
 
+/* Eight bytes, a step of the loop below. */
+#define CRC_STEP(i) asm("crc32q %1, %0" : "+r"(c) : "m"(*(const uint64_t *)(p + 8 * (i))))
+
 static uint32_t
 crc32c_x86(uint32_t state, const void *data, size_t n)
 {
 	const uint8_t *p = data;
 	uint64_t c = state;
 
+	for (; n >= 64; n -= 64, p += 64) {
+		CRC_STEP(0); CRC_STEP(1); CRC_STEP(2); CRC_STEP(3);
+		CRC_STEP(4); CRC_STEP(5); CRC_STEP(6); CRC_STEP(7);
+	}
 	for (; n >= 8; n -= 8, p += 8)
-		asm("crc32q %1, %0" : "+r"(c) : "m"(*(const uint64_t *)p));
+		CRC_STEP(0);
 	for (; n > 0; n--, p++)
 		asm("crc32b %1, %0" : "+r"(c) : "m"(*p));
 	return c;

@@ -25,12 +25,17 @@ store_later(struct efs *fs, struct inode *ip)
 	inode_dirty(ip);
 }
 
-/* A directory's names have changed now. */
+/* A directory's names have changed now. What matters is stored in this transaction; mere times when the VFS says so. */
 static void
 dir_changed(struct efs *fs, struct inode *dir)
 {
+	const struct efs_inode *di = &einode_of(dir)->di;
+
 	dir->mtime = dir->ctime = clock_wall_ns();
-	store_later(fs, dir);
+	if (dir->size != di->size || dir->nlink != di->nlink)
+		store_later(fs, dir);
+	else
+		inode_dirty(dir);
 }
 
 /* dir_ops.lookup. */
