@@ -1,7 +1,8 @@
 /* exec.c - replace a process's program.                                                        (lab 4)
  *
- * Idea.       The new address space is built beside the old one: program, interpreter, stack. Only when nothing can fail
- *             any more it takes the old one's place. The stack is what Linux's looks like (x86-64 psABI, 3.4.1):
+ * Idea.       The new address space is built beside the old one: program, interpreter, stack. Only when
+ *             nothing can fail any more it takes the old one's place. The stack is what Linux's looks like
+ *             (x86-64 psABI, 3.4.1):
  *
  *                 top    8 zero bytes, execfn, env strings, arg strings, "x86_64", 16 random bytes
  *                        auxv ... AT_NULL
@@ -522,7 +523,8 @@ init_thread(struct proc *p, const struct exec_image *im)
 	return thread_create_user(p->name, p->pid, &tf);
 }
 
-/* Make pid 1 from a program. Requires: a kernel thread, which plays the part of the process until it has a thread.
+/* Make pid 1 from a program. Requires: a kernel thread, which plays the part of the process until it has a
+ * thread.
  * Returns: 0 and it runs, or -errno and nothing has happened. */
 int
 exec_first(const char *path, struct exec_args *args)
@@ -550,7 +552,7 @@ exec_first(const char *path, struct exec_args *args)
 	proc_hooks_exec(p);
 	p->vfork_done = true;
 	proc_add_thread(p, t);
-	proc_publish(p);
+	proc_publish(p, false);
 	thread_detach();
 	thread_start(t);
 	kfree(im);

@@ -1,10 +1,12 @@
 /* exit.c - how threads and processes end.                                                      (lab 4)
  *
- * Idea.       Ending is always an act of the thread itself, on its way to user mode or in exit: others can only ask
- *             (proc_kill_threads). The last thread to leave ends the process: upper layers clean up, memory goes,
- *             children go to init, and what remains is a zombie with a status for the parent.
+ * Idea.       Ending is always an act of the thread itself, on its way to user mode or in exit: others can
+ *             only ask (proc_kill_threads). The last thread to leave ends the process: upper layers clean
+ *             up, memory goes, children go to init, and what remains is a zombie with a status for the
+ *             parent.
  * Interface.  proc_exit, proc_leave, proc_kill_threads, proc_set_event.
- * Invariants. I1 between the zombie's publication and thread_exit the thread touches only its own stack and struct.
+ * Invariants. I1 between the zombie's publication and thread_exit the thread touches only its own stack and
+ *             struct.
  */
 #include "kern/boot/initcall.h"
 #include "kern/boot/print.h"
@@ -54,7 +56,8 @@ proc_kill_threads(struct proc *p, int status)
 	spin_unlock(&p->lock);
 }
 
-/* Nobody can run the system without init: say so and leave the machine, with a result that scripts can see. */
+/* Nobody can run the system without init: say so and leave the machine, with a result that scripts can see.
+ * */
 static int init_status;
 
 static void
@@ -125,13 +128,16 @@ proc_finish(struct proc *p)
 	nstopped -= p->stopped;
 	p->stopped = false;
 	p->state = P_ZOMBIE;
-	waitq_wake_all(&p->parent->child_wait);
 	spin_unlock(&tree_lock);
-	proc_hooks_changed(p, PROC_EXITED);
+	proc_hooks_changed(p, PROC_EXITED);   /* first, so that SIGCHLD is there when wait returns */
+	spin_lock(&tree_lock);
+	if (!list_empty(&p->sibling))         /* else it was reaped, and its parent may be gone */
+		waitq_wake_all(&p->parent->child_wait);
+	spin_unlock(&tree_lock);
 }
 
-/* The current thread leaves its process and ends; when it is the last one, the process ends with `status` (or with the
- * status that an earlier proc_exit or proc_kill_threads gave). */
+/* The current thread leaves its process and ends; when it is the last one, the process ends with `status`
+ * (or with the status that an earlier proc_exit or proc_kill_threads gave). */
 _Noreturn void
 proc_leave(int status)
 {

@@ -1,8 +1,8 @@
 /* fork.c - fork, vfork and the part of clone that makes processes.                              (lab 4)
  *
- * Idea.       The child is a copy of the parent at the moment of the call: same registers but rax = 0, same memory (a
- *             copy, or with CLONE_VM the very same), upper layers' state copied by their hooks. All that can fail
- *             happens before proc_publish.
+ * Idea.       The child is a copy of the parent at the moment of the call: same registers but rax = 0, same
+ *             memory (a copy, or with CLONE_VM the very same), upper layers' state copied by their hooks.
+ *             All that can fail happens before proc_publish.
  * Interface.  proc_fork; system calls fork, vfork, clone.
  */
 #include "kern/boot/initcall.h"
@@ -80,8 +80,9 @@ vfork_wait(struct proc *child)
 /* clone's work: a child process of the current one.
  *
  * Requires: tf is the current thread's full frame; may sleep.
- * Does:     flags as clone(2): CLONE_VM shares memory, CLONE_VFORK waits for exec or exit; the low byte is the signal for
- *           the parent; ptid, ctid, tls where the flags ask for them; stack 0: the same address as the parent's.
+ * Does:     flags as clone(2): CLONE_VM shares memory, CLONE_VFORK waits for exec or exit; the low byte is
+ *           the signal for the parent; ptid, ctid, tls where the flags ask for them; stack 0: the same
+ *           address as the parent's.
  * Returns:  the child's pid; -EAGAIN too many processes, -ENOMEM, -EINVAL flags.
  */
 long
@@ -113,9 +114,7 @@ proc_fork(struct trapframe *tf, uint64_t flags, uint64_t stack, uint64_t ptid, u
 	proc_add_thread(child, t);
 	if (flags & CLONE_VFORK)
 		proc_get(child);
-	if (flags & CLONE_PARENT)
-		child->parent = p->parent;
-	proc_publish(child);
+	proc_publish(child, flags & CLONE_PARENT);
 	thread_start(t);
 	if (flags & CLONE_VFORK) {
 		vfork_wait(child);

@@ -1,12 +1,14 @@
 /* proc.c - the table and the tree of processes.                                                (lab 4)
  *
- * Idea.       A process owns things; its threads run. Here: how one is made, found, counted, put into the tree and
- *             taken out again. What upper layers own hangs in p->slot[], and they hear of fork, exec and exit by hooks.
+ * Idea.       A process owns things; its threads run. Here: how one is made, found, counted, put into the
+ *             tree and taken out again. What upper layers own hangs in p->slot[], and they hear of fork,
+ *             exec and exit by hooks.
  *
  *                 init --children--> sh --children--> ls
  *                                     `-----------> wc          each also in one chain of pid_hash
  *
- * Interface.  proc_new, proc_add_thread, proc_publish; proc_find, proc_next, proc_get, proc_put; proc_group_*.
+ * Interface.  proc_new, proc_add_thread, proc_publish; proc_find, proc_next, proc_get, proc_put;
+ *             proc_group_*.
  * Invariants. I1 a process is in pid_hash and in its parent's children from proc_publish to proc_reap.
  *             I2 the table's reference keeps it, its threads' and everybody's who found it.
  * Locks.      tree_lock: the table, the tree, ids of groups.  p->lock: what belongs to one process.
@@ -198,11 +200,14 @@ proc_add_thread(struct proc *p, struct thread *t)
 	spin_unlock(&p->lock);
 }
 
-/* Into the table and the tree: from now on everybody can find it. */
+/* Into the table and the tree: from now on everybody can find it. sibling: as a child of its maker's parent.
+ * */
 void
-proc_publish(struct proc *p)
+proc_publish(struct proc *p, bool sibling)
 {
 	spin_lock(&tree_lock);
+	if (sibling)
+		p->parent = p->parent->parent;
 	if (p->pid == 1)
 		init_proc = p;
 	if (p->parent)
@@ -213,7 +218,8 @@ proc_publish(struct proc *p)
 	spin_unlock(&tree_lock);
 }
 
-/* Take a zombie out of table and tree, and account its times to the parent. Returns: false, it was out already. */
+/* Take a zombie out of table and tree, and account its times to the parent. Returns: false, it was out
+ * already. */
 bool
 proc_reap(struct proc *p)
 {
@@ -318,7 +324,8 @@ proc_count(void)
 	return __atomic_load_n(&nproc, __ATOMIC_RELAXED);
 }
 
-/* Call fn for every process of a group, under tree_lock, until it returns non-zero. Returns: that, or -ESRCH: empty group. */
+/* Call fn for every process of a group, under tree_lock, until it returns non-zero. Returns: that, or
+ * -ESRCH: empty group. */
 int
 proc_group_each(int pgid, int (*fn)(struct proc *p, void *arg), void *arg)
 {
@@ -347,7 +354,8 @@ has_outside_parent(struct proc *p, void *arg)
 	return p->state == P_ALIVE && parent && parent != init_proc && parent->pgid != p->pgid && parent->sid == p->sid;
 }
 
-/* Is nobody left who could continue the group's stopped members: a parent in the same session, but another group? */
+/* Is nobody left who could continue the group's stopped members: a parent in the same session, but another
+ * group? */
 bool
 proc_group_orphaned(int pgid)
 {

@@ -1,21 +1,23 @@
 /* sched.c - who runs next.                                                                     (lab 4)
  *
- * Idea.       Each CPU has a queue of READY threads, first come, first served. A thread runs until it sleeps, or until
- *             somebody else has waited for a slice; it is then put at the end of the queue on its way back to user mode.
- *             A CPU with an empty queue takes a thread from another queue, or halts.
- *             The slice timer runs only while someone waits, and is not reprogrammed at each switch: when it fires,
- *             the thread that has run since it was set has had its slice.
+ * Idea.       Each CPU has a queue of READY threads, first come, first served. A thread runs until it
+ *             sleeps, or until somebody else has waited for a slice; it is then put at the end of the queue
+ *             on its way back to user mode. A CPU with an empty queue takes a thread from another queue, or
+ *             halts. The slice timer runs only while someone waits, and is not reprogrammed at each switch:
+ *             when it fires, the thread that has run since it was set has had its slice.
  *
  *                 cpu 0: running A, ready B -> C          cpu 1: running idle      (takes B)
  *
- * Interface.  schedule; thread_prepare_sleep, thread_sleep, thread_wake (waitq.h wraps them); sched_start_cpu.
- * Invariants. I1 a READY thread is in exactly one queue, that of t->cpu, or on its way there in the hands of one CPU.
- *             I2 the running thread is in no queue; t->state is RUNNING, or SLEEPING if it is about to sleep.
- *             I3 the queue's lock is held across the switch: whoever holds it sees no thread half switched.
- *             I4 while a thread of an address space runs here, that space is in CR3. A kernel thread runs in whatever
+ * Interface.  schedule; thread_prepare_sleep, thread_sleep, thread_wake (waitq.h wraps them);
+ *             sched_start_cpu.
+ * Invariants. I1 a READY thread is in exactly one queue, that of t->cpu, or on its way there in the hands of
+ *             one CPU. I2 the running thread is in no queue; t->state is RUNNING, or SLEEPING if it is about
+ *             to sleep. I3 the queue's lock is held across the switch: whoever holds it sees no thread half
+ *             switched. I4 while a thread of an address space runs here, that space is in CR3. A kernel
+ *             thread runs in whatever
  *                is there (no CR3 write to idle and back).
- * Locks.      rq->lock (RANK(4, 5), the lowest of this lab): all of struct runq, and the [r] fields of its threads.
- *             Two of them are never held at once.
+ * Locks.      rq->lock (RANK(4, 5), the lowest of this lab): all of struct runq, and the [r] fields of its
+ *             threads. Two of them are never held at once.
  */
 #include "kern/proc/sched.h"
 #include "kern/boot/initcall.h"
@@ -66,7 +68,8 @@ sched_kick(int cpu)
 
 /* ---- what a switch changes besides the stack ---- */
 
-/* Load an address space on this CPU; NULL: the kernel's own, which has no user half. Requires: interrupts off. */
+/* Load an address space on this CPU; NULL: the kernel's own, which has no user half. Requires: interrupts
+ * off. */
 void
 aspace_switch(struct aspace *as)
 {
@@ -145,8 +148,8 @@ cpu_find_idle(void)
 	return -1;
 }
 
-/* After queue_add: see to it that somebody notices: rq's CPU; and if that is busy an idle one, which steals. (Looked for
- * after queue_add: a CPU that goes idle meanwhile looks into our queue before it halts.)
+/* After queue_add: see to it that somebody notices: rq's CPU; and if that is busy an idle one, which steals.
+ * (Looked for after queue_add: a CPU that goes idle meanwhile looks into our queue before it halts.)
  * Requires: rq->lock. Returns: the CPUs to kick, one bit each. */
 static uint32_t
 queue_notify(struct runq *rq)
@@ -264,8 +267,8 @@ switch_state(struct cpu *c, struct runq *rq, struct thread *prev, struct thread 
 	c->thread_work = next->intr || next->killed;
 }
 
-/* schedule found nobody to switch to. An idle thread that wants to sleep is the boot code of an upper lab, waiting: it
- * gets an interrupt's time of rest and then looks at its condition again, as every sleeper does.
+/* schedule found nobody to switch to. An idle thread that wants to sleep is the boot code of an upper lab,
+ * waiting: it gets an interrupt's time of rest and then looks at its condition again, as every sleeper does.
  * Requires: rq->lock; returns without it, interrupts off. */
 static void
 nobody_else(struct runq *rq, struct thread *prev)
@@ -282,7 +285,8 @@ nobody_else(struct runq *rq, struct thread *prev)
 
 /* Give up the CPU: run the next READY thread, or idle.
  *
- * Requires: no spinlock held, not in an interrupt handler. Interrupts may be on or off, and are the same afterwards.
+ * Requires: no spinlock held, not in an interrupt handler. Interrupts may be on or off, and are the same
+ *           afterwards.
  * Does:     a thread whose state is RUNNING goes to the end of the queue; SLEEPING and DEAD ones go nowhere.
  * Returns:  when this thread is chosen again.
  */
@@ -352,6 +356,8 @@ sched_user_return(struct trapframe *tf)
 	irq_off();
 	rq = cpu_self()->sched;
 	cpu_self()->need_resched = false;
+	/* before the look at nready: queue_notify does the reverse */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (rq->preempt) {
 		irq_on();
 		schedule();
@@ -375,12 +381,12 @@ sched_user_return(struct trapframe *tf)
  *                                                wake the sleeper: it is awake, nothing to do
  *         sleep                                  ... and nobody wakes it any more
  *
- * So the sleeper first says SLEEPING (thread_prepare_sleep), becomes findable, and only then looks at the condition.
- * A wake in between makes it RUNNING again, and thread_sleep returns at once.
+ * So the sleeper first says SLEEPING (thread_prepare_sleep), becomes findable, and only then looks at the
+ * condition. A wake in between makes it RUNNING again, and thread_sleep returns at once.
  */
 
-/* The current thread is about to sleep: between here and thread_sleep (or thread_cancel_sleep) a wake is not lost.
- * `interruptible`: thread_interrupt wakes it too. */
+/* The current thread is about to sleep: between here and thread_sleep (or thread_cancel_sleep) a wake is not
+ * lost. `interruptible`: thread_interrupt wakes it too. */
 void
 thread_prepare_sleep(bool interruptible)
 {
@@ -451,14 +457,16 @@ wake(struct thread *t, bool intr)
 	return true;
 }
 
-/* Wake a sleeping thread. From any context; the caller makes sure that t exists. Returns: false if it was not sleeping. */
+/* Wake a sleeping thread. From any context; the caller makes sure that t exists. Returns: false if it was
+ * not sleeping. */
 bool
 thread_wake(struct thread *t)
 {
 	return wake(t, false);
 }
 
-/* There is a signal, or worse, for t: end an interruptible sleep, or let it notice on its way to user mode. */
+/* There is a signal, or worse, for t: end an interruptible sleep, or let it notice on its way to user mode.
+ * */
 void
 thread_interrupt(struct thread *t)
 {
@@ -502,7 +510,8 @@ thread_sleep_timed(uint64_t deadline_ns)
 	timer_cancel(&st.timer);
 }
 
-/* Sleep until clock_ns() reaches the deadline (UINT64_MAX: for ever). Returns: 0; -ERESTARTSYS when interrupted before. */
+/* Sleep until clock_ns() reaches the deadline (UINT64_MAX: for ever). Returns: 0; -ERESTARTSYS when
+ * interrupted before. */
 int
 thread_sleep_until(uint64_t deadline_ns, bool interruptible)
 {
@@ -581,7 +590,8 @@ idle_new(int cpu)
 	return t;
 }
 
-/* Give the calling CPU a run queue; the code that runs now becomes its idle thread. Once per CPU, interrupts off or early. */
+/* Give the calling CPU a run queue; the code that runs now becomes its idle thread. Once per CPU, interrupts
+ * off or early. */
 void
 sched_init_cpu(void)
 {
@@ -646,8 +656,9 @@ static uint64_t load_time;
 static struct spinlock load_lock = SPINLOCK("loadavg", RANK(4, 14));
 
 /* How many threads want a CPU: now (returned), and averaged over 1, 5 and 15 minutes in 16.16 fixed point.
- * The averages are brought up to date when asked for: nothing ticks for them. Each 5 seconds that have passed move an
- * average towards the present number by the factor that Linux uses (e^(-5/60), e^(-5/300), e^(-5/900), in 1/2048). */
+ * The averages are brought up to date when asked for: nothing ticks for them. Each 5 seconds that have
+ * passed move an average towards the present number by the factor that Linux uses (e^(-5/60), e^(-5/300),
+ * e^(-5/900), in 1/2048). */
 int
 sched_loadavg(uint64_t avg[3])
 {

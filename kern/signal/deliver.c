@@ -1,9 +1,9 @@
 /* deliver.c - what a pending signal does, on the way back to user mode.                        (lab 11)
  *
- * Idea.       Before user code goes on, pending signals are taken one by one: ignored, stopping, ending, or handled. To
- *             handle one means to make user code call its handler: a frame with all registers goes onto the user stack,
- *             and rip to the handler. When the handler returns, it "returns" into sa_restorer, which calls rt_sigreturn,
- *             which puts the registers back.
+ * Idea.       Before user code goes on, pending signals are taken one by one: ignored, stopping, ending, or
+ *             handled. To handle one means to make user code call its handler: a frame with all registers
+ *             goes onto the user stack, and rip to the handler. When the handler returns, it "returns" into
+ *             sa_restorer, which calls rt_sigreturn, which puts the registers back.
  *
  *                 interrupted rsp -> |                      |
  *                    128 bytes       | red zone (psABI 3.2.2)|
@@ -12,10 +12,11 @@
  *                                    | ucontext             |
  *                 handler's rsp ->   | sa_restorer          |  (= 8 mod 16, as after a call)
  *
- *             A system call that a signal interrupted is called again (rip goes back over the SYSCALL instruction), unless
- *             a handler without SA_RESTART ran: then it fails with EINTR.
+ *             A system call that a signal interrupted is called again (rip goes back over the SYSCALL
+ *             instruction), unless a handler without SA_RESTART ran: then it fails with EINTR.
  * Interface.  A user_return hook; the user-fault hook; rt_sigreturn.
- * Invariants. I1 whatever the frame holds that comes back, user code gets no more than it could have done itself.
+ * Invariants. I1 whatever the frame holds that comes back, user code gets no more than it could have done
+ *             itself.
  */
 #include "kern/boot/initcall.h"
 #include "kern/proc/sched.h"
@@ -170,15 +171,20 @@ handle(struct trapframe *tf, int sig, const struct sigaction *sa, const struct s
 
 /* ---- default actions ---- */
 
-/* Stop until SIGCONT. The parent hears of both. */
+/* Stop until SIGCONT; not at all if that came since the stop signal was taken. The parent hears of both. */
 static void
 stop(struct proc *p, struct sigstate *s, int sig)
 {
+	bool stopped;
+
 	if (sig != SIGSTOP && proc_group_orphaned(p->pgid))
 		return;                       /* nobody could continue it */
 	spin_lock(&p->lock);
-	s->stopped = !p->exiting;
+	s->stopped = s->stopping && !p->exiting;
+	stopped = s->stopped;
 	spin_unlock(&p->lock);
+	if (!stopped)
+		return;
 	proc_set_event(p, true, W_STOPCODE(sig));
 	wait_event(&s->stop_wait, !__atomic_load_n(&s->stopped, __ATOMIC_ACQUIRE) || current()->killed, (void *)NULL);
 	if (!current()->killed)
@@ -199,6 +205,8 @@ deliver_one(struct trapframe *tf)
 	spin_lock(&t->proc->lock);
 	sig = signal_take(st, s, ~st->mask, &info);
 	sa.sa_handler = SIG_DFL;
+	if (sig && (SIG_STOPS & SIGBIT(sig)))
+		s->stopping = true;
 	if (sig && (s->acted & SIGBIT(sig))) {
 		sa = s->action[sig - 1];
 		if (sa.sa_handler != SIG_IGN && (sa.sa_flags & SA_RESETHAND))
@@ -219,7 +227,8 @@ deliver_one(struct trapframe *tf)
 	return true;
 }
 
-/* The hook on the way to user mode. One handler frame at a time is enough: a second signal brings us here again. */
+/* The hook on the way to user mode. One handler frame at a time is enough: a second signal brings us here
+ * again. */
 static void
 signal_deliver(struct trapframe *tf)
 {

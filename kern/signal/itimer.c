@@ -2,7 +2,8 @@
  *
  * Idea.       One timer per process; when it fires it sends SIGALRM and, with an interval, arms itself again.
  *             ITIMER_VIRTUAL and ITIMER_PROF would need a tick while a thread runs; this system has none.
- * Locks.      p->lock guards deadline and interval; the timer itself is armed and cancelled by the process's threads.
+ * Locks.      p->lock guards deadline and interval; the timer itself is armed and cancelled by the process's
+ *             threads.
  */
 #include "kern/boot/initcall.h"
 #include "kern/signal/signal.h"
@@ -13,6 +14,7 @@
 #include "lib/kern/list.h"
 
 #define MAX_SEC 1000000000l           /* thirty years */
+#define MIN_INTERVAL (NSEC / 2000)    /* between two firings of a timer: a faster one would leave no time for anything else */
 
 static void
 itimer_fire(struct timer *t)
@@ -24,8 +26,8 @@ itimer_fire(struct timer *t)
 	spin_lock(&p->lock);
 	if (s->real_deadline && s->real_interval)
 		next = s->real_deadline + s->real_interval;
-	if (next && next <= clock_ns())
-		next = clock_ns() + s->real_interval;
+	if (next && next < clock_ns() + MIN_INTERVAL)
+		next = clock_ns() + (s->real_interval > MIN_INTERVAL ? s->real_interval : MIN_INTERVAL);
 	s->real_deadline = next;
 	spin_unlock(&p->lock);
 	if (next)
@@ -46,7 +48,8 @@ itimer_cancel(struct sigstate *s)
 	s->real_deadline = s->real_interval = 0;
 	spin_unlock(&s->proc->lock);
 	timer_cancel(&s->real);
-	timer_cancel(&s->real);               /* a firing that had looked before we stored 0 may have armed it again */
+	/* a firing that had looked before we stored 0 may have armed it again */
+	timer_cancel(&s->real);
 }
 
 /* What is left of it, and its interval. */

@@ -1,8 +1,9 @@
 /* signal.c - sending signals.                                                                  (lab 11)
  *
- * Idea.       A sent signal is a bit in a set, with a siginfo in a queue if there is memory for it. Signals below
- *             SIGRTMIN do not count: a second one while the first is pending is lost, as ever in Unix.
- *             Sending decides only what must be decided at once: is it ignored, does it undo a stop, whom to wake.
+ * Idea.       A sent signal is a bit in a set, with a siginfo in a queue if there is memory for it. Signals
+ *             below SIGRTMIN do not count: a second one while the first is pending is lost, as ever in Unix.
+ *             Sending decides only what must be decided at once: is it ignored, does it undo a stop, whom to
+ *             wake.
  * Interface.  signal_send, signal_force, signal_take, signal_set_mask; sigslot's ops.
  * Invariants. I1 t->intr is set if and only if a signal that t does not block is pending, or t is killed.
  *             I2 a pending stop signal and a pending SIGCONT exclude each other.
@@ -69,7 +70,8 @@ signal_set_mask(sigset_t mask)
 
 /* ---- sending ---- */
 
-/* Would the signal do nothing at all? Blocked ones are kept: the action may change before they are let through. */
+/* Would the signal do nothing at all? Blocked ones are kept: the action may change before they are let
+ * through. */
 static bool
 is_ignored(struct proc *p, struct sigstate *s, struct sigthread *st, int sig)
 {
@@ -117,8 +119,8 @@ stop_and_continue(struct proc *p, struct sigstate *s, int sig)
 		list_for_each(t, &p->threads, struct thread, proc_link)
 			signal_flush(s, &sigthread(t)->pend, drop);
 	}
-	if ((sig == SIGCONT || sig == SIGKILL) && s->stopped) {
-		s->stopped = false;
+	if (sig == SIGCONT || sig == SIGKILL) {
+		s->stopping = s->stopped = false;
 		waitq_wake_all(&s->stop_wait);
 	}
 }
@@ -137,12 +139,24 @@ wake_taker(struct proc *p, struct thread *only, int sig)
 	}
 }
 
+/* Is t, which the sender has found some time ago, still one of p's? Then it exists. */
+static bool
+is_thread_of(struct proc *p, struct thread *t)
+{
+	list_for_each(other, &p->threads, struct thread, proc_link)
+		if (other == t)
+			return true;
+	return false;
+}
+
 /* signal_send with p->lock held. Returns: 1 if the process must be killed by SIGKILL, else as signal_send. */
 static int
 send_locked(struct proc *p, struct sigstate *s, struct thread *t, int sig, const struct siginfo *info)
 {
 	int err;
 
+	if (t && !is_thread_of(p, t))
+		return 0;
 	stop_and_continue(p, s, sig);
 	if (is_ignored(p, s, t ? sigthread(t) : &s->main, sig))
 		return 0;

@@ -1,8 +1,10 @@
 /* signal.h - signals: what is pending, what is to be done about it.                            (lab 11)
  *
- *     kill, ^C, fault, timer --signal_send--> pending set (+ queue of siginfo) --thread_interrupt--> sleeps end
+ *     kill, ^C, fault, timer --signal_send--> pending set (+ queue of siginfo) --thread_interrupt--> sleeps
+ *     end
  *                                                   |
- *          on the way to user mode: signal_deliver <'   ignore | stop | end the process | push a frame for the handler
+ *          on the way to user mode: signal_deliver <'   ignore | stop | end the process | push a frame for
+ *          the handler
  *
  * Lower layers send through kern/proc/sigslot.h, which lands here.
  * Locks.  p->lock (kern/proc/proc.h) guards everything below: a sender needs the process's threads anyway.
@@ -30,7 +32,8 @@ struct sigqueue {
 	struct siginfo info;
 };
 
-/* key: p p->lock; t this thread only; a process's first thread has it in struct sigstate, others in t->sig (lab 14) */
+/* key: p p->lock; t this thread only; a process's first thread has it in struct sigstate, others in t->sig
+ * (lab 14) */
 struct sigthread {
 	sigset_t mask;             /* [p] blocked; written by the thread itself */
 	sigset_t saved_mask;       /* [t] to come back after sigsuspend, if restore */
@@ -42,10 +45,13 @@ struct sigthread {
 };
 
 struct sigstate {
-	struct sigaction action[_NSIG];        /* [p] of signal i + 1: means something only if its bit is in acted */
-	sigset_t acted;            /* [p] signals whose action was set; the others have the default: nothing to copy or clear */
+	/* [p] of signal i + 1: means something only if its bit is in acted */
+	struct sigaction action[_NSIG];
+	/* [p] signals whose action was set; the others have the default: nothing to copy or clear */
+	sigset_t acted;
 	struct sigpend pend;       /* [p] sent to the process */
 	int nqueued;               /* [p] in all its queues */
+	bool stopping;             /* [p] a stop signal was taken, and no SIGCONT or SIGKILL came since */
 	bool stopped;              /* [p] by job control: threads wait in signal_deliver */
 	struct waitq stop_wait;
 	struct sigthread main;
@@ -69,12 +75,15 @@ static inline bool sig_default_ignored(int sig)
 	return SIGBIT(sig) & (SIGBIT(SIGCHLD) | SIGBIT(SIGCONT) | SIGBIT(SIGURG) | SIGBIT(SIGWINCH));
 }
 
-/* signal.c. info NULL: from the kernel (SI_KERNEL). t NULL: any thread of p. 0; -EAGAIN: no room for a queued signal. */
+/* signal.c. info NULL: from the kernel (SI_KERNEL). t NULL: any thread of p. 0; -EAGAIN: no room for a
+ * queued signal. */
 int  signal_send(struct proc *p, struct thread *t, int sig, const struct siginfo *info);
 /* A fault of the current thread: cannot be blocked or ignored. */
 void signal_force(int sig, const struct siginfo *info);
-int  signal_take(struct sigthread *st, struct sigstate *s, sigset_t from, struct siginfo *info);  /* 0: none; p->lock */
-void signal_flush(struct sigstate *s, struct sigpend *pend, sigset_t which);                      /* p->lock */
+/* 0: none; p->lock */
+int  signal_take(struct sigthread *st, struct sigstate *s, sigset_t from, struct siginfo *info);
+/* p->lock */
+void signal_flush(struct sigstate *s, struct sigpend *pend, sigset_t which);
 void signal_recalc(struct thread *t);            /* t->intr from what is pending; p->lock; t current or new */
 void signal_set_mask(sigset_t mask);             /* of the current thread */
 void signal_pend_init(struct sigpend *pend);

@@ -415,11 +415,11 @@ timer_interrupt(void *arg)
 {
 	struct timer_queue *q = queue_self();
 	struct timer *t;
-	uint64_t next = NEVER;
+	uint64_t next = NEVER, now = clock_ns();
 
 	(void)arg;
 	q->hw_deadline = NEVER;
-	while ((t = timer_due(q, clock_ns()))) {
+	while ((t = timer_due(q, now))) {        /* due when we came: one that arms itself again cannot keep us here */
 		t->fn(t);
 		__atomic_store_n(&q->running, NULL, __ATOMIC_RELEASE);
 	}
