@@ -9,7 +9,7 @@ import os
 import re
 
 class Shell:
-    def __init__(self, machine, prompt=r"(?:^|\n)# \Z"):
+    def __init__(self, machine, prompt=r"(?:^|\n|\^C)# \Z"):
         self.m = machine
         self.prompt = prompt
         self.count = itertools.count(1)

@@ -97,11 +97,12 @@ def test_raw_mode(sh):
 def test_vi(sh):
     """vi edits a file: window size, raw mode, poll."""
     sh.m.send("busybox vi /tmp/note\n")
-    sh.m.expect(r"note")
+    sh.m.expect(r"\x1b\[22;1H~")
+    sh.m.drain(0.3)
     sh.m.send("ihello from vi\x1b")
     sh.m.drain(0.5)
-    sh.m.send(":wq\n")
-    sh.m.expect(sh.prompt)
+    sh.m.send(":wq\r")
+    sh.m.expect(r"# \Z")
     assert sh.ok("cat /tmp/note") == "hello from vi\n"
 
 
