@@ -248,7 +248,7 @@ inode_put(struct inode *ip)
 			return;
 	spin_lock(&inode_lock);
 	bool last = __atomic_sub_fetch(&ip->refs, 1, __ATOMIC_ACQ_REL) == 0;
-	bool dead = last && !__atomic_load_n(&ip->nlink, __ATOMIC_RELAXED);
+	bool dead = last && (ip->sb->uncached || !__atomic_load_n(&ip->nlink, __ATOMIC_RELAXED));
 	if (dead) {
 		free_locked(ip);
 	} else if (last) {

@@ -303,8 +303,23 @@ pipe_release(struct file *f)
 	pipe_put(p);
 }
 
+/* One more open file of a pipe, which f->priv names already (ip NULL): opening /proc/PID/fd/N. */
+static int
+pipe_reopen(struct inode *ip, struct file *f)
+{
+	struct pipe *p = f->priv;
+
+	if (ip || !p)
+		return -ENXIO;
+	mutex_lock(&fifo_lock);
+	p->users++;
+	mutex_unlock(&fifo_lock);
+	pipe_count(p, f->flags, 1);
+	return 0;
+}
+
 static const struct file_ops pipe_ops = {
-	.release = pipe_release, .read = pipe_read, .write = pipe_write, .ioctl = pipe_ioctl, .poll = pipe_poll, .fsync = pipe_fsync,
+	.open = pipe_reopen, .release = pipe_release, .read = pipe_read, .write = pipe_write, .ioctl = pipe_ioctl, .poll = pipe_poll, .fsync = pipe_fsync,
 };
 
 /* ---- FIFOs ---- */

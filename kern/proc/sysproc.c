@@ -257,14 +257,20 @@ static struct spinlock uts_lock = SPINLOCK("uts", RANK(4, 3));
 static struct utsname uts = { .sysname = "Linux", .nodename = "eclipse", .release = "6.1.0-eclipse", .version = "#1 SMP Eclipse",
 	.machine = "x86_64", .domainname = "(none)" };
 
+void
+proc_uname(struct utsname *out)
+{
+	spin_lock(&uts_lock);
+	*out = uts;
+	spin_unlock(&uts_lock);
+}
+
 static long
 sys_uname(uint64_t ubuf)
 {
 	struct utsname u;
 
-	spin_lock(&uts_lock);
-	u = uts;
-	spin_unlock(&uts_lock);
+	proc_uname(&u);
 	return copyout(ubuf, &u, sizeof u);
 }
 
