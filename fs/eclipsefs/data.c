@@ -113,6 +113,7 @@ delayed_drop(struct efs *fs, struct einode *ei, uint32_t from, uint32_t to)
 		} else {
 			memmove(d, d + 1, (--ei->ndelayed - i) * sizeof(*d));
 		}
+		ei->waiting -= hi - lo;
 		efs_blocks_unpromise(fs, hi - lo);
 	}
 }
@@ -152,6 +153,8 @@ holes_walk(struct efs *fs, struct einode *ei, uint32_t logical, uint32_t n, bool
 			err = delayed_add(ei, logical, len);
 		if (err)
 			return err;
+		if (hole && add)
+			ei->waiting += len;
 		*count += hole ? len : 0;
 		logical += len;
 		n -= len;
@@ -180,6 +183,7 @@ data_reserve(struct inode *ip, uint64_t off, uint64_t len)
 		if (!err) {
 			err = holes_walk(fs, ei, first, n, true, &added);
 			efs_blocks_unpromise(fs, need - added);
+			efs_blocks_show(ei);
 		}
 	}
 	mutex_unlock(&fs->lock);

@@ -109,6 +109,7 @@ struct einode {
 	struct efs_extent last;		/* [f] extent found last; len 0: none */
 	struct delayed *delayed;	/* [f] sorted */
 	uint32_t ndelayed, delayed_room;	/* [f] */
+	uint64_t waiting;		/* [f] blocks in all of them */
 	bool changed;			/* [f] size or extents differ from what the disk (or journal) has: fdatasync matters */
 	struct list orphan_link;	/* [f] in fs->orphans */
 	struct dirindex *index;		/* [n] directories, once used */
@@ -119,6 +120,13 @@ struct einode {
 
 static inline struct efs *efs_of(const struct inode *ip) { return ip->sb->priv; }
 static inline struct einode *einode_of(const struct inode *ip) { return ip->priv; }
+
+/* What stat shows as the blocks of a file: those that wait for a place count. */
+static inline void
+efs_blocks_show(struct einode *ei)
+{
+	ei->ip->blocks = (ei->di.blocks + ei->waiting) * (EFS_BLOCK / 512);
+}
 
 /* buf.c */
 int  efs_bufs_init(struct efs *fs);

@@ -77,7 +77,7 @@ inode_fill(struct inode *ip, struct einode *ei)
 	ip->gid = di->gid;
 	ip->rdev = di->rdev;
 	ip->size = di->size;
-	ip->blocks = di->blocks * (EFS_BLOCK / 512);
+	efs_blocks_show(ei);
 	ip->atime = time_join(di->atime, di->atime_ns);
 	ip->mtime = time_join(di->mtime, di->mtime_ns);
 	ip->ctime = time_join(di->ctime, di->ctime_ns);
@@ -247,7 +247,7 @@ efs_inode_store(struct efs *fs, struct inode *ip)
 	time_split(ip->atime, &di->atime, &di->atime_ns);
 	time_split(ip->mtime, &di->mtime, &di->mtime_ns);
 	time_split(ip->ctime, &di->ctime, &di->ctime_ns);
-	ip->blocks = di->blocks * (EFS_BLOCK / 512);
+	efs_blocks_show(ei);
 	*slot = *di;
 	efs_buf_dirty(fs, b);
 	efs_buf_put(fs, b);
