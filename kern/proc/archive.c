@@ -1,8 +1,9 @@
 /* archive.c - reads the boot archive, and makes programs in it available to exec.               (lab 4)
  *
- * Idea.       A cpio "newc" file is a row of entries: a header of 110 characters (a magic and thirteen numbers of eight
- *             hex digits), the name, the data; name and data each padded to 4 bytes. "TRAILER!!!" ends it.
- *             Nothing is unpacked: entries are found by walking from the start, and data is used where it lies.
+ * Idea.       A cpio "newc" file is a row of entries: a header of 110 characters (a magic and thirteen
+ *             numbers of eight hex digits), the name, the data; name and data each padded to 4 bytes.
+ *             "TRAILER!!!" ends it. Nothing is unpacked: entries are found by walking from the start, and
+ *             data is used where it lies.
  * Interface.  archive_next, archive_find; exec_open_archive.
  * Invariants. I1 nothing outside [archive, archive + size) is ever read, whatever the bytes say.
  */
@@ -19,8 +20,8 @@
 #define MAX_LINKS 8                   /* symlinks followed in one path */
 #define PATH_MAX 1024
 
-enum field { F_INO, F_MODE, F_UID, F_GID, F_NLINK, F_MTIME, F_FILESIZE, F_DEVMAJOR, F_DEVMINOR, F_RDEVMAJOR, F_RDEVMINOR,
-	F_NAMESIZE, F_CHECK };
+enum field { F_INO, F_MODE, F_UID, F_GID, F_NLINK, F_MTIME, F_FILESIZE, F_DEVMAJOR, F_DEVMINOR, F_RDEVMAJOR,
+	F_RDEVMINOR, F_NAMESIZE, F_CHECK };
 
 static int
 hex_field(const char *header, enum field f, uint32_t *out)
@@ -55,11 +56,12 @@ archive_parse(const char *base, uint64_t size, uint64_t *pos, struct archive_ent
 		if (hex_field(h, i, &f[i]) < 0)
 			return -EINVAL;
 	data = (*pos + HEADER + f[F_NAMESIZE] + 3) & ~3ul;
-	if (f[F_NAMESIZE] == 0 || data > size || f[F_FILESIZE] > size - data || h[HEADER + f[F_NAMESIZE] - 1] != '\0')
+	if (f[F_NAMESIZE] == 0 || data > size || f[F_FILESIZE] > size - data ||
+	    h[HEADER + f[F_NAMESIZE] - 1] != '\0')
 		return -EINVAL;
-	*e = (struct archive_entry){ .name = h + HEADER, .namelen = f[F_NAMESIZE] - 1, .mode = f[F_MODE], .uid = f[F_UID],
-		.gid = f[F_GID], .mtime = f[F_MTIME], .nlink = f[F_NLINK], .ino = f[F_INO], .data = base + data,
-		.size = f[F_FILESIZE] };
+	*e = (struct archive_entry){ .name = h + HEADER, .namelen = f[F_NAMESIZE] - 1, .mode = f[F_MODE],
+		.uid = f[F_UID], .gid = f[F_GID], .mtime = f[F_MTIME], .nlink = f[F_NLINK], .ino = f[F_INO],
+		.data = base + data, .size = f[F_FILESIZE] };
 	if (e->namelen == 10 && memcmp(e->name, "TRAILER!!!", 10) == 0)
 		return 0;
 	while (e->namelen > 0 && (*e->name == '/' || (e->name[0] == '.' && e->name[1] == '/')))
@@ -109,7 +111,8 @@ path_clean(char *path)
 	*out = '\0';
 }
 
-/* If a leading part of `path` (or all of it) names a symlink, replace that part by its target. 1: replaced, 0: none. */
+/* If a leading part of `path` (or all of it) names a symlink, replace that part by its target. 1: replaced,
+ * 0: none. */
 static int
 path_follow(char *path, size_t cap)
 {

@@ -13,9 +13,12 @@ struct archive_entry {
 	uint64_t size;
 };
 
-/* Next entry after *pos (0: first). 1: got one, 0: end, -EINVAL: damaged archive from here on. Bounds are checked. */
+/* Next entry after *pos (0: first). 1: got one, 0: end, -EINVAL: damaged archive from here on. Bounds are
+ * checked. */
 int archive_next(uint64_t *pos, struct archive_entry *e);
-int archive_find(const char *path, struct archive_entry *e);     /* 0, -ENOENT; follows symlinks inside, -ELOOP */
-int archive_parse(const char *base, uint64_t size, uint64_t *pos, struct archive_entry *e);    /* archive_next on any bytes */
+/* 0, -ENOENT; follows symlinks inside, -ELOOP */
+int archive_find(const char *path, struct archive_entry *e);
+/* archive_next on any bytes */
+int archive_parse(const char *base, uint64_t size, uint64_t *pos, struct archive_entry *e);
 
 #endif

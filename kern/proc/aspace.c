@@ -1,8 +1,10 @@
 /* aspace.c - address spaces: who shares one, when it goes, and lab 4's plain way to fill one.  (lab 4)
  *
- * Idea.       An address space is a page-table tree with a reference count. What is mapped in it, and when pages appear,
- *             is the business of whoever registered aspace_ops. The plain way of this file: every page at once.
- * Interface.  aspace_new, aspace_clone, aspace_get, aspace_put; aspace_map, aspace_stack; aspace_read, aspace_write.
+ * Idea.       An address space is a page-table tree with a reference count. What is mapped in it, and when
+ *             pages appear, is the business of whoever registered aspace_ops. The plain way of this file:
+ *             every page at once.
+ * Interface.  aspace_new, aspace_clone, aspace_get, aspace_put; aspace_map, aspace_stack; aspace_read,
+ *             aspace_write.
  * Invariants. I1 destroyed by the last aspace_put, when no CPU has it in CR3.
  * Locks.      as->lock (RANK(5, 50), a mutex): the tree. Held here only around looking at entries.
  */
@@ -51,7 +53,8 @@ plain_page(struct aspace *as, uint64_t va, pte_t flags, struct source *src, uint
 }
 
 static int
-plain_map(struct aspace *as, uint64_t va, uint64_t len, int prot, int flags, struct source *src, uint64_t off, uint64_t filelen)
+plain_map(struct aspace *as, uint64_t va, uint64_t len, int prot, int flags, struct source *src, uint64_t off,
+	uint64_t filelen)
 {
 	int err = 0;
 
@@ -64,7 +67,8 @@ plain_map(struct aspace *as, uint64_t va, uint64_t len, int prot, int flags, str
 			page_unref(page_of_phys(old & PTE_ADDR));
 			__atomic_sub_fetch(&as->rss, 1, __ATOMIC_RELAXED);
 		}
-		err = plain_page(as, va + done, prot_flags(prot), src, off + done, done < filelen ? filelen - done : 0);
+		err = plain_page(as, va + done, prot_flags(prot), src, off + done,
+			done < filelen ? filelen - done : 0);
 	}
 	return err;
 }
@@ -186,7 +190,8 @@ aspace_get(struct aspace *as)
 	return as;
 }
 
-/* Idle CPUs may still have it in CR3: they let go when they look (sched_start_cpu), kernel threads when they sleep. */
+/* Idle CPUs may still have it in CR3: they let go when they look (sched_start_cpu), kernel threads when they
+ * sleep. */
 static void
 wait_unloaded(struct aspace *as)
 {
@@ -203,7 +208,8 @@ wait_unloaded(struct aspace *as)
 		}
 }
 
-/* Drop a reference; the last one frees pages and tables. May sleep. Requires: the current thread does not run in it. */
+/* Drop a reference; the last one frees pages and tables. May sleep. Requires: the current thread does not
+ * run in it. */
 void
 aspace_put(struct aspace *as)
 {
@@ -219,9 +225,11 @@ aspace_put(struct aspace *as)
 
 /* ---- contents ---- */
 
-/* aspace_ops.map, with its arguments checked: page-aligned, inside the user half, never writable and executable. */
+/* aspace_ops.map, with its arguments checked: page-aligned, inside the user half, never writable and
+ * executable. */
 int
-aspace_map(struct aspace *as, uint64_t va, uint64_t len, int prot, int flags, struct source *src, uint64_t off, uint64_t filelen)
+aspace_map(struct aspace *as, uint64_t va, uint64_t len, int prot, int flags, struct source *src, uint64_t off,
+	uint64_t filelen)
 {
 	if ((va | len) % PAGE_SIZE || len == 0 || len > USER_END || va > USER_END - len)
 		return -EINVAL;
@@ -236,7 +244,8 @@ aspace_stack(struct aspace *as, uint64_t top, uint64_t max)
 	return ops->stack(as, top, max);
 }
 
-/* The page at va, referenced, for reading or writing. Returns: NULL when there is none or it must not be written. */
+/* The page at va, referenced, for reading or writing. Returns: NULL when there is none or it must not be
+ * written. */
 static struct page *
 page_pin(struct aspace *as, uint64_t va, bool write)
 {

@@ -1,8 +1,8 @@
 /* conin.c - bytes that somebody types.                                                         (lab 4)
  *
- * Idea.       Lab 1's consoles are polled. Here their interrupts (serial port, keyboard) are routed to one handler that
- *             empties them all: into a ring, or to the hook of who knows better (the tty). Where no interrupt can be
- *             had, a thread looks fifty times a second.
+ * Idea.       Lab 1's consoles are polled. Here their interrupts (serial port, keyboard) are routed to one
+ *             handler that empties them all: into a ring, or to the hook of who knows better (the tty).
+ *             Where no interrupt can be had, a thread looks fifty times a second.
  * Interface.  conin_set_hook, conin_wait.
  * Locks.      conin_lock guards the ring and the hook's installation; not held while the hook runs.
  */
@@ -95,7 +95,8 @@ route(int isa_irq, const char *name)
 {
 	int vector = irq_alloc_vector();
 
-	return vector >= 0 && irq_register(vector, conin_drain, NULL, name) == 0 && ioapic_route_isa(isa_irq, vector) == 0;
+	return vector >= 0 && irq_register(vector, conin_drain, NULL, name) == 0 &&
+		ioapic_route_isa(isa_irq, vector) == 0;
 }
 
 static void

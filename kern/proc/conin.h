@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* From now on every input byte goes to fn, in interrupt or thread context, interrupts off, no lock held. Bytes that were
- * typed before and not read come first, at once. */
+/* From now on every input byte goes to fn, in interrupt or thread context, interrupts off, no lock held.
+ * Bytes that were typed before and not read come first, at once. */
 void conin_set_hook(void (*fn)(uint8_t ch));
 /* The next byte; sleeps until there is one. -ERESTARTSYS when interrupted. Only without a hook. */
 int  conin_wait(void);

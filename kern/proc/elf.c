@@ -1,13 +1,15 @@
 /* elf.c - from an ELF file to mapped memory.                                                   (lab 4)
  *
- * Idea.       An ELF program says in its program headers which bytes of the file belong where in memory (PT_LOAD), and
- *             perhaps which other program is to load it (PT_INTERP). All headers are checked before anything is mapped:
+ * Idea.       An ELF program says in its program headers which bytes of the file belong where in memory
+ *             (PT_LOAD), and perhaps which other program is to load it (PT_INTERP). All headers are checked
+ *             before anything is mapped:
  *
  *                 file:    | header | phdrs | text ........ | data ... |
  *                 memory:           [ text, r-x ........ ]   [ data, rw- ...|bss: zero ]
  *
  * Interface.  elf_load.
- * Invariants. I1 no byte of the file is believed: sizes, sums and orders are checked against the file and user memory.
+ * Invariants. I1 no byte of the file is believed: sizes, sums and orders are checked against the file and
+ *             user memory.
  *             I2 nothing is mapped writable and executable.
  */
 #include "kern/mem/kheap.h"
@@ -90,13 +92,14 @@ segments_check(const Elf64_Phdr *ph, int n, uint64_t file_size, struct segment *
 static int
 segment_map(struct aspace *as, struct source *src, const Elf64_Phdr *ph, uint64_t base)
 {
-	uint64_t lo = PAGE_DOWN(ph->p_vaddr), skew = ph->p_vaddr - lo, hi = PAGE_UP(ph->p_vaddr + ph->p_memsz);
+	uint64_t lo = PAGE_DOWN(ph->p_vaddr), hi = PAGE_UP(ph->p_vaddr + ph->p_memsz), skew = ph->p_vaddr - lo;
+	int flags = MAP_PRIVATE | MAP_FIXED;
 	int prot = (ph->p_flags & PF_R ? PROT_READ : 0) | (ph->p_flags & PF_W ? PROT_WRITE : 0) |
 		(ph->p_flags & PF_X ? PROT_EXEC : 0);
 
 	if (ph->p_filesz == 0)
-		return aspace_map(as, base + lo, hi - lo, prot, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, NULL, 0, 0);
-	return aspace_map(as, base + lo, hi - lo, prot, MAP_PRIVATE | MAP_FIXED, src, ph->p_offset - skew, skew + ph->p_filesz);
+		return aspace_map(as, base + lo, hi - lo, prot, flags | MAP_ANONYMOUS, NULL, 0, 0);
+	return aspace_map(as, base + lo, hi - lo, prot, flags, src, ph->p_offset - skew, skew + ph->p_filesz);
 }
 
 /* Where the program finds its own headers in memory, 0 if they are not mapped. */
@@ -104,7 +107,8 @@ static uint64_t
 phdr_address(const Elf64_Ehdr *e, const Elf64_Phdr *ph)
 {
 	for (int i = 0; i < e->e_phnum; i++)
-		if (ph[i].p_type == PT_LOAD && e->e_phoff >= ph[i].p_offset && e->e_phoff - ph[i].p_offset < ph[i].p_filesz)
+		if (ph[i].p_type == PT_LOAD && e->e_phoff >= ph[i].p_offset &&
+		    e->e_phoff - ph[i].p_offset < ph[i].p_filesz)
 			return ph[i].p_vaddr + (e->e_phoff - ph[i].p_offset);
 	return 0;
 }

@@ -34,7 +34,7 @@
 #define ARGS_FIRST 512
 #define SCRIPT_LINE 256
 #define SCRIPT_DEPTH 5
-#define PIE_BASE 0x555555554000ul     /* where Linux puts position-independent programs without randomisation */
+#define PIE_BASE 0x555555554000ul     /* for position-independent programs: Linux's, without randomisation */
 #define INTERP_BASE 0x7f8000000000ul
 #define STACK_TOP USER_END
 #define NAUXV 20

@@ -16,8 +16,8 @@
 #include "lib/kern/string.h"
 
 /* New namespaces, traced children, descriptors for processes: not offered. CLONE_THREAD is lab 14's. */
-#define CLONE_REFUSED (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | \
-	CLONE_NEWNET | CLONE_PIDFD | CLONE_THREAD | CLONE_SIGHAND)
+#define CLONE_REFUSED (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
+	CLONE_NEWPID | CLONE_NEWNET | CLONE_PIDFD | CLONE_THREAD | CLONE_SIGHAND)
 
 /* The child's thread: the parent's registers, FPU and TLS. Returns: NULL, out of memory. */
 static struct thread *
@@ -45,7 +45,8 @@ fork_thread(struct proc *child, const struct trapframe *tf, uint64_t flags, uint
 
 /* Everything of the child that can fail. On error the child is gone. */
 static int
-fork_build(struct proc *child, struct trapframe *tf, uint64_t flags, uint64_t stack, uint64_t tls, struct thread **out)
+fork_build(struct proc *child, struct trapframe *tf, uint64_t flags, uint64_t stack, uint64_t tls,
+	struct thread **out)
 {
 	struct proc *p = current_proc();
 	int err = 0;
@@ -74,7 +75,8 @@ fork_build(struct proc *child, struct trapframe *tf, uint64_t flags, uint64_t st
 static void
 vfork_wait(struct proc *child)
 {
-	wait_event(&child->vfork_wait, __atomic_load_n(&child->vfork_done, __ATOMIC_ACQUIRE) || current()->killed, (void *)NULL);
+	wait_event(&child->vfork_wait, __atomic_load_n(&child->vfork_done, __ATOMIC_ACQUIRE) || current()->killed,
+		(void *)NULL);
 }
 
 /* clone's work: a child process of the current one.
@@ -92,7 +94,8 @@ proc_fork(struct trapframe *tf, uint64_t flags, uint64_t stack, uint64_t ptid, u
 	struct thread *t;
 	int pid, err;
 
-	if ((flags & CLONE_REFUSED) || (flags & CSIGNAL) > _NSIG || ((flags & CLONE_SETTLS) && tls >= USER_END))
+	if ((flags & CLONE_REFUSED) || (flags & CSIGNAL) > _NSIG ||
+	    ((flags & CLONE_SETTLS) && tls >= USER_END))
 		return -EINVAL;
 	if ((flags & CLONE_PARENT) && p == init_proc)
 		return -EINVAL;

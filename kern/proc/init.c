@@ -1,8 +1,8 @@
 /* init.c - from the end of boot to the first program.                                          (lab 4)
  *
- * Idea.       kmain's thread becomes the boot CPU's idle thread; a kernel thread goes on from there, because it may sleep:
- *             what upper labs have to do first (find disks, mount the root), then tests if the kernel words ask for them,
- *             else pid 1.
+ * Idea.       kmain's thread becomes the boot CPU's idle thread; a kernel thread goes on from there, because
+ *             it may sleep: what upper labs have to do first (find disks, mount the root), then tests if the
+ *             kernel words ask for them, else pid 1.
  * Interface.  init_register, init_start.
  */
 #include "kern/boot/bootinfo.h"
@@ -72,7 +72,8 @@ try_init(const char *path)
 	return err;
 }
 
-/* Start pid 1: the program named by init=, or the first there is of the usual ones. Returns: 0, or -errno of the last try. */
+/* Start pid 1: the program named by init=, or the first there is of the usual ones. Returns: 0, or -errno of
+ * the last try. */
 int
 init_start(void)
 {

@@ -1,12 +1,13 @@
 /* mutex.c - locks that sleep.                                                                  (lab 4)
  *
- * Idea.       The word `owner` is the lock: NULL or the thread that holds it. Free to held and back is one atomic
- *             instruction each while nobody waits. Who finds it held queues up and sleeps; unlock then hands the
- *             mutex to the first in the queue directly.
+ * Idea.       The word `owner` is the lock: NULL or the thread that holds it. Free to held and back is one
+ *             atomic instruction each while nobody waits. Who finds it held queues up and sleeps; unlock
+ *             then hands the mutex to the first in the queue directly.
  * Interface.  mutex_lock, mutex_trylock, mutex_unlock, mutex_held.
  * Invariants. I1 owner changes NULL -> thread by compare-and-swap only, thread -> NULL by that thread only.
  *             I2 while someone is in `waiters`, contended is set, so that unlock comes to look.
- *             I3 t->mutexes lists what t holds; a mutex_lock'ed one has a smaller rank than those held at the time.
+ *             I3 t->mutexes lists what t holds; a mutex_lock'ed one has a smaller rank than those held at
+ *             the time.
  * Locks.      m->lock guards waiters; spinlocks of the same rank, one at a time.
  */
 #include "kern/proc/mutex.h"
@@ -105,7 +106,8 @@ mutex_check(const struct mutex *m, const struct thread *t)
 	if (m->owner == t)
 		panic("mutex %s (rank %u): self-deadlock", m->name, m->rank);
 	if (mutex_min_rank() <= m->rank)
-		panic("lock order: wants mutex %s (rank %u) while holding one of rank %u", m->name, m->rank, mutex_min_rank());
+		panic("lock order: wants mutex %s (rank %u) while holding one of rank %u", m->name, m->rank,
+			mutex_min_rank());
 }
 
 /* Take the mutex, sleeping as long as it takes.
@@ -123,7 +125,8 @@ mutex_lock(struct mutex *m)
 	mutex_note(t, m);
 }
 
-/* Take the mutex if it is free. Does not sleep, and is free of the rank rule: who does not wait cannot deadlock. */
+/* Take the mutex if it is free. Does not sleep, and is free of the rank rule: who does not wait cannot
+ * deadlock. */
 bool
 mutex_trylock(struct mutex *m)
 {
@@ -149,7 +152,8 @@ mutex_handoff(struct mutex *m)
 		if (mutex_grab(m, t)) {
 			list_remove(&w->link);
 			m->contended = !list_empty(&m->waiters);
-			thread_wake(t);          /* he needs m->lock to go on: w and t are there until we let go */
+			/* he needs m->lock to go on: w and t are there until we let go */
+			thread_wake(t);
 		}
 	} else {
 		m->contended = 0;

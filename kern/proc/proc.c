@@ -351,7 +351,8 @@ has_outside_parent(struct proc *p, void *arg)
 	struct proc *parent = p->parent;
 
 	(void)arg;
-	return p->state == P_ALIVE && parent && parent != init_proc && parent->pgid != p->pgid && parent->sid == p->sid;
+	return p->state == P_ALIVE && parent && parent != init_proc && parent->pgid != p->pgid &&
+		parent->sid == p->sid;
 }
 
 /* Is nobody left who could continue the group's stopped members: a parent in the same session, but another
@@ -372,7 +373,8 @@ proc_times(struct proc *p, uint64_t *utime_ns, uint64_t *stime_ns)
 	u = p->utime_ns;
 	s = p->stime_ns;
 	list_for_each(t, &p->threads, struct thread, proc_link) {
-		uint64_t run = t->run_ns + (t->state == T_RUNNING && now > t->start_ns ? now - t->start_ns : 0);
+		bool runs = t->state == T_RUNNING && now > t->start_ns;
+		uint64_t run = t->run_ns + (runs ? now - t->start_ns : 0);
 		uint64_t sys = t->sys_ns < run ? t->sys_ns : run;
 
 		s += sys;

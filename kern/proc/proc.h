@@ -109,7 +109,8 @@ void proc_times(struct proc *p, uint64_t *utime_ns, uint64_t *stime_ns);
 _Noreturn void proc_leave(int status);
 void proc_vfork_done(struct proc *p);            /* exec, exit: the vfork parent may go on */
 
-long proc_fork(struct trapframe *tf, uint64_t flags, uint64_t stack, uint64_t ptid, uint64_t ctid, uint64_t tls);   /* clone's work: pid or -errno */
+/* clone's work: pid or -errno */
+long proc_fork(struct trapframe *tf, uint64_t flags, uint64_t stack, uint64_t ptid, uint64_t ctid, uint64_t tls);
 /* exit_group of the current process; status as wait4 gives it */
 _Noreturn void proc_exit(int status);
 /* all threads of p end soon with this wait status (any context but irq) */

@@ -1,8 +1,10 @@
 /* random.c - random bytes from ChaCha20.                                                       (lab 4)
  *
- * Idea.       ChaCha20 (RFC 8439) stretches a 256-bit key into a stream of bytes. After every request the key is
- *             replaced by the next 32 bytes of its own stream, so that what was given out cannot be computed from what
- *             is in memory later. Short requests share a batch: a block costs 2500 instructions. The key starts from RDRAND where the CPU has it, the TSC, the clock and the memory map.
+ * Idea.       ChaCha20 (RFC 8439) stretches a 256-bit key into a stream of bytes. After every request the
+ *             key is replaced by the next 32 bytes of its own stream, so that what was given out cannot be
+ *             computed from what is in memory later. Short requests share a batch: a block costs 2500
+ *             instructions. The key starts from RDRAND where the CPU has it, the TSC, the clock and the
+ *             memory map.
  * Interface.  random_bytes, random_mix.
  * Locks.      random_lock.
  */
@@ -20,7 +22,8 @@
 
 static struct spinlock random_lock = SPINLOCK("random", RANK(4, 2));
 static uint32_t key[KEY_WORDS];
-static uint8_t batch[BATCH] __attribute__((aligned(4)));          /* [random_lock] bytes of the stream not given out yet: the last batch_left */
+/* [random_lock] bytes of the stream not given out yet: the last batch_left */
+static uint8_t batch[BATCH] __attribute__((aligned(4)));
 static size_t batch_left;
 
 static inline uint32_t

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 void random_bytes(void *buf, size_t n);          /* any context */
-void random_mix(const void *seed, size_t n);     /* stir more into the state: interrupt times, writes to /dev/urandom */
+/* stir more into the state: interrupt times, writes to /dev/urandom */
+void random_mix(const void *seed, size_t n);
 
 #endif

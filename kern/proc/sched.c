@@ -11,11 +11,13 @@
  * Interface.  schedule; thread_prepare_sleep, thread_sleep, thread_wake (waitq.h wraps them);
  *             sched_start_cpu.
  * Invariants. I1 a READY thread is in exactly one queue, that of t->cpu, or on its way there in the hands of
- *             one CPU. I2 the running thread is in no queue; t->state is RUNNING, or SLEEPING if it is about
- *             to sleep. I3 the queue's lock is held across the switch: whoever holds it sees no thread half
- *             switched. I4 while a thread of an address space runs here, that space is in CR3. A kernel
- *             thread runs in whatever
- *                is there (no CR3 write to idle and back).
+ *             one CPU.
+ *             I2 the running thread is in no queue; t->state is RUNNING, or SLEEPING if it is about
+ *             to sleep.
+ *             I3 the queue's lock is held across the switch: whoever holds it sees no thread half
+ *             switched.
+ *             I4 while a thread of an address space runs here, that space is in CR3. A kernel
+ *             thread runs in whatever is there (no CR3 write to idle and back).
  * Locks.      rq->lock (RANK(4, 5), the lowest of this lab): all of struct runq, and the [r] fields of its
  *             threads. Two of them are never held at once.
  */
@@ -143,7 +145,8 @@ static int
 cpu_find_idle(void)
 {
 	for (int i = 0; ncpus > 1 && i < NCPU; i++)
-		if (cpus[i].online && runqs[i].idle && runqs[i].running == runqs[i].idle && runqs[i].nready == 0)
+		if (cpus[i].online && runqs[i].idle && runqs[i].running == runqs[i].idle &&
+		    runqs[i].nready == 0)
 			return i;
 	return -1;
 }
@@ -663,15 +666,15 @@ int
 sched_loadavg(uint64_t avg[3])
 {
 	static const uint64_t factor[3] = { 1884, 2014, 2037 };
-	int now = count_runnable(), others = now > 0 ? now - 1 : 0;        /* the asker does not count */
-	uint64_t periods;
+	int now = count_runnable();
+	uint64_t periods, others = now > 0 ? now - 1 : 0;        /* the asker does not count */
 
 	spin_lock(&load_lock);
 	periods = (clock_ns() - load_time) / LOAD_PERIOD_NS;
 	load_time += periods * LOAD_PERIOD_NS;
 	for (uint64_t n = periods < 1000 ? periods : 1000; n > 0; n--)
 		for (int i = 0; i < 3; i++)
-			loadavg[i] = (loadavg[i] * factor[i] + ((uint64_t)others << 16) * (2048 - factor[i])) >> 11;
+			loadavg[i] = (loadavg[i] * factor[i] + (others << 16) * (2048 - factor[i])) >> 11;
 	for (int i = 0; i < 3; i++)
 		avg[i] = loadavg[i];
 	spin_unlock(&load_lock);

@@ -5,29 +5,37 @@
 
 #include "kern/proc/thread.h"
 
-void schedule(void);                             /* give up the CPU; returns when chosen again. No spinlock held; asserts */
+/* give up the CPU; returns when chosen again. No spinlock held; asserts */
+void schedule(void);
 void thread_yield(void);
-/* Sleep until thread_wake. Protocol (waitq.h does it for you): thread_prepare_sleep, check the condition, thread_sleep. */
+/* Sleep until thread_wake. Protocol (waitq.h does it for you): thread_prepare_sleep, check the condition,
+ * thread_sleep. */
 void thread_prepare_sleep(bool interruptible);
 void thread_sleep(void);                         /* returns at once if woken since thread_prepare_sleep */
 void thread_cancel_sleep(void);
 bool thread_wake(struct thread *t);              /* from any context; false: it was not sleeping */
 void thread_interrupt(struct thread *t);         /* set intr and end an interruptible sleep */
 void thread_sleep_timed(uint64_t deadline_ns);   /* thread_sleep, but not beyond the deadline (0: none) */
-int  thread_sleep_until(uint64_t deadline_ns, bool interruptible);   /* 0: time came; -EINTR-like -ERESTARTSYS when interrupted */
+/* 0: time came; -EINTR-like -ERESTARTSYS when interrupted */
+int  thread_sleep_until(uint64_t deadline_ns, bool interruptible);
 
 void thread_set_tls(uint64_t fs, uint64_t gs);   /* of the current thread */
 void thread_enqueue(struct thread *t);           /* thread.c: a new thread may run from now on */
 void sched_first_step(void);                     /* thread.c: what a new thread does first */
-void sched_set_reaper(void (*fn)(struct thread *t));     /* thread.c: frees a dead thread, on the next one's stack */
+/* thread.c: frees a dead thread, on the next one's stack */
+void sched_set_reaper(void (*fn)(struct thread *t));
 
-void sched_init_cpu(void);                       /* run queue and idle thread of the calling CPU (boot CPU: by INITCALL) */
-_Noreturn void sched_start_cpu(void);            /* become this CPU's idle thread (lab 13's CPUs; the boot CPU from main) */
-void sched_set_kick(void (*fn)(int cpu));        /* lab 13: interrupt another CPU: it looks at its queue if idle or going to user mode */
+/* run queue and idle thread of the calling CPU (boot CPU: by INITCALL) */
+void sched_init_cpu(void);
+/* become this CPU's idle thread (lab 13's CPUs; the boot CPU from main) */
+_Noreturn void sched_start_cpu(void);
+/* lab 13: interrupt another CPU: it looks at its queue if idle or going to user mode */
+void sched_set_kick(void (*fn)(int cpu));
 void sched_kick(int cpu);                        /* call it; nothing without lab 13 or for this CPU */
 uint64_t sched_idle_ns(int cpu);                 /* time this CPU was idle: /proc/stat */
 uint64_t sched_switches(void);
-int  sched_loadavg(uint64_t avg[3]);             /* runnable threads, 1/5/15 min, fixed point 16.16; returns running+ready now */
+/* runnable threads, 1/5/15 min, fixed point 16.16; returns running+ready now */
+int  sched_loadavg(uint64_t avg[3]);
 /* Call fn for every thread, under the list's lock: fn must not sleep or lock above it. */
 void thread_each(void (*fn)(struct thread *t, void *arg), void *arg);
 

@@ -1,7 +1,7 @@
 /* sigslot.c - signals, before there are signals.                                               (lab 4)
  *
- * Idea.       Lower layers have reasons to interrupt a process: a fault, ^C, a closed pipe. They say so here, and lab 11
- *             does it properly. Until then a deadly signal kills, and others do nothing.
+ * Idea.       Lower layers have reasons to interrupt a process: a fault, ^C, a closed pipe. They say so
+ *             here, and lab 11 does it properly. Until then a deadly signal kills, and others do nothing.
  * Interface.  proc_signal, proc_signal_group, proc_signal_state, proc_signal_mask; fault_signal, fault_log.
  */
 #include "kern/proc/sigslot.h"
@@ -11,8 +11,8 @@
 
 #define BIT(sig) (1ul << ((sig) - 1))
 /* Ignored or stopping by default (signal(7)). */
-#define HARMLESS (BIT(SIGCHLD) | BIT(SIGCONT) | BIT(SIGURG) | BIT(SIGWINCH) | BIT(SIGSTOP) | BIT(SIGTSTP) | BIT(SIGTTIN) | \
-	BIT(SIGTTOU))
+#define HARMLESS (BIT(SIGCHLD) | BIT(SIGCONT) | BIT(SIGURG) | BIT(SIGWINCH) | BIT(SIGSTOP) | BIT(SIGTSTP) | \
+	BIT(SIGTTIN) | BIT(SIGTTOU))
 
 static const struct sigslot_ops *ops;          /* [I] after boot */
 
@@ -118,11 +118,11 @@ fault_log(const struct trapframe *tf, uint64_t cr2, int sig)
 	const struct proc *p = current_proc();
 
 	if (tf->vector == VEC_PF)
-		klog(LOG_INFO, "pid %d (%s): %s at rip %#lx, address %#lx, %s\n", p->pid, p->name, fault_text(sig), tf->rip, cr2,
-			tf->error & PF_I ? "execute" : tf->error & PF_W ? "write" : "read");
+		klog(LOG_INFO, "pid %d (%s): %s at rip %#lx, address %#lx, %s\n", p->pid, p->name, fault_text(sig),
+			tf->rip, cr2, tf->error & PF_I ? "execute" : tf->error & PF_W ? "write" : "read");
 	else
-		klog(LOG_INFO, "pid %d (%s): %s (%s) at rip %#lx\n", p->pid, p->name, fault_text(sig), trap_name(tf->vector),
-			tf->rip);
+		klog(LOG_INFO, "pid %d (%s): %s (%s) at rip %#lx\n", p->pid, p->name, fault_text(sig),
+			trap_name(tf->vector), tf->rip);
 }
 
 /* Without lab 11: the process ends as if killed by the signal. */

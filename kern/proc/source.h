@@ -9,7 +9,8 @@ struct map_object;           /* lab 5: something whose pages can be mapped */
 struct source;
 
 struct source_ops {
-	long (*read)(struct source *s, uint64_t off, void *buf, size_t n);   /* bytes (short at the end) or -errno; may sleep */
+	/* bytes (short at the end) or -errno; may sleep */
+	long (*read)(struct source *s, uint64_t off, void *buf, size_t n);
 	void (*put)(struct source *s);                                       /* the last reference is gone */
 };
 
@@ -24,6 +25,12 @@ struct source {
 };
 
 void source_put(struct source *s);
-static inline struct source *source_get(struct source *s) { __atomic_add_fetch(&s->refs, 1, __ATOMIC_RELAXED); return s; }
+
+static inline struct source *
+source_get(struct source *s)
+{
+	__atomic_add_fetch(&s->refs, 1, __ATOMIC_RELAXED);
+	return s;
+}
 
 #endif

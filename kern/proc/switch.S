@@ -4,10 +4,13 @@
  *
  * A thread that is not running has on its stack, from its saved rsp upwards:
  *
- *     rsp -> r15 r14 r13 r12 rbx rbp | return address        seven words; thread.c builds the same for a new thread
+ *     rsp -> r15 r14 r13 r12 rbx rbp | return address        seven words; thread.c builds the same for a new
+ *     thread
  *
- * C expects just these six registers to survive a call (psABI, 3.2.1), so nothing else needs saving. Interrupts are off.
- *     1. push the six.  2. leave our rsp in *save_rsp, take the other.  3. pop the other thread's six, return as it.
+ * C expects just these six registers to survive a call (psABI, 3.2.1), so nothing else needs saving.
+ * Interrupts are off.
+ *     1. push the six.  2. leave our rsp in *save_rsp, take the other.  3. pop the other thread's six,
+ *       return as it.
  */
 	.section .text.hot, "ax"
 	.globl switch_stacks

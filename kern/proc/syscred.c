@@ -154,7 +154,8 @@ sys_setresuid(uint32_t r, uint32_t e, uint32_t s)
 	struct proc *p = current_proc();
 	struct cred c = p->cred;
 
-	if (!may_be(r, c.uid, c.euid, c.suid) || !may_be(e, c.uid, c.euid, c.suid) || !may_be(s, c.uid, c.euid, c.suid))
+	if (!may_be(r, c.uid, c.euid, c.suid) || !may_be(e, c.uid, c.euid, c.suid) ||
+	    !may_be(s, c.uid, c.euid, c.suid))
 		return -EPERM;
 	c.uid = r == -1u ? c.uid : r;
 	c.euid = e == -1u ? c.euid : e;
@@ -171,7 +172,8 @@ sys_setresgid(uint32_t r, uint32_t e, uint32_t s)
 	struct proc *p = current_proc();
 	struct cred c = p->cred;
 
-	if (!may_be(r, c.gid, c.egid, c.sgid) || !may_be(e, c.gid, c.egid, c.sgid) || !may_be(s, c.gid, c.egid, c.sgid))
+	if (!may_be(r, c.gid, c.egid, c.sgid) || !may_be(e, c.gid, c.egid, c.sgid) ||
+	    !may_be(s, c.gid, c.egid, c.sgid))
 		return -EPERM;
 	c.gid = r == -1u ? c.gid : r;
 	c.egid = e == -1u ? c.egid : e;
@@ -198,7 +200,8 @@ sys_setgid(uint32_t id)
 	return current_proc()->cred.euid == 0 ? sys_setresgid(id, id, id) : sys_setresgid(-1, id, -1);
 }
 
-/* setreuid(2): the saved id follows the effective one when the real one is set or the effective one changes. */
+/* setreuid(2): the saved id follows the effective one when the real one is set or the effective one changes.
+ * */
 static long
 sys_setreuid(uint32_t r, uint32_t e)
 {

@@ -245,7 +245,8 @@ sys_brk(uint64_t want)
 
 	if (want < as->brk_start || want > as->brk_start + (1ul << 30))
 		return as->brk;
-	if (to > from && aspace_map(as, from, to - from, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, NULL, 0, 0))
+	if (to > from && aspace_map(as, from, to - from, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, NULL, 0, 0))
 		return as->brk;
 	as->brk = want > as->brk || to == from ? want : as->brk;
 	return as->brk;
@@ -254,8 +255,8 @@ sys_brk(uint64_t want)
 /* ---- the machine ---- */
 
 static struct spinlock uts_lock = SPINLOCK("uts", RANK(4, 3));
-static struct utsname uts = { .sysname = "Linux", .nodename = "eclipse", .release = "6.1.0-eclipse", .version = "#1 SMP Eclipse",
-	.machine = "x86_64", .domainname = "(none)" };
+static struct utsname uts = { .sysname = "Linux", .nodename = "eclipse", .release = "6.1.0-eclipse",
+	.version = "#1 SMP Eclipse", .machine = "x86_64", .domainname = "(none)" };
 
 void
 proc_uname(struct utsname *out)
@@ -311,8 +312,8 @@ sys_reboot(uint32_t magic1, uint32_t magic2, uint32_t cmd)
 {
 	if (current_proc()->cred.euid != 0)
 		return -EPERM;
-	if (magic1 != LINUX_REBOOT_MAGIC1 || (magic2 != LINUX_REBOOT_MAGIC2 && magic2 != LINUX_REBOOT_MAGIC2A &&
-	    magic2 != LINUX_REBOOT_MAGIC2B && magic2 != LINUX_REBOOT_MAGIC2C))
+	if (magic1 != LINUX_REBOOT_MAGIC1 || (magic2 != LINUX_REBOOT_MAGIC2 &&
+	    magic2 != LINUX_REBOOT_MAGIC2A && magic2 != LINUX_REBOOT_MAGIC2B && magic2 != LINUX_REBOOT_MAGIC2C))
 		return -EINVAL;
 	switch (cmd) {
 	case LINUX_REBOOT_CMD_POWER_OFF:

@@ -10,7 +10,7 @@
 #include "lib/kern/string.h"
 
 #define MAX_SEC (INT64_MAX / (int64_t)NSEC)
-#define HZ 100                        /* times(2) and AT_CLKTCK */
+#define TICK_NS (NSEC / 100)          /* times(2) counts hundredths of seconds, as AT_CLKTCK says */
 
 static struct timespec
 ns_timespec(uint64_t ns)
@@ -150,14 +150,14 @@ sys_times(uint64_t ubuf)
 	uint64_t u, s;
 
 	proc_times(p, &u, &s);
-	t = (struct tms){ u / (NSEC / HZ), s / (NSEC / HZ), p->cutime_ns / (NSEC / HZ), p->cstime_ns / (NSEC / HZ) };
-	return ubuf && copyout(ubuf, &t, sizeof t) ? -EFAULT : (long)(clock_ns() / (NSEC / HZ));
+	t = (struct tms){ u / TICK_NS, s / TICK_NS, p->cutime_ns / TICK_NS, p->cstime_ns / TICK_NS };
+	return ubuf && copyout(ubuf, &t, sizeof t) ? -EFAULT : (long)(clock_ns() / TICK_NS);
 }
 
 /* ---- sleeping ---- */
 
-/* Sleep until `deadline` of clock_ns(). A relative sleep that a signal interrupts tells in *urem what was left, and can
- * be gone on with: lab 11 then calls it again with t->restarting set. */
+/* Sleep until `deadline` of clock_ns(). A relative sleep that a signal interrupts tells in *urem what was
+ * left, and can be gone on with: lab 11 then calls it again with t->restarting set. */
 static long
 sleep_relative(uint64_t deadline, uint64_t urem)
 {

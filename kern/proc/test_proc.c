@@ -365,11 +365,13 @@ elf_make(char *file)
 	Elf64_Ehdr *e = (Elf64_Ehdr *)file;
 	Elf64_Phdr *ph = (Elf64_Phdr *)(file + sizeof *e);
 
-	*e = (Elf64_Ehdr){ .e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT }, .e_type = ET_EXEC,
-		.e_machine = EM_X86_64, .e_entry = 0x400080, .e_phoff = sizeof *e, .e_phentsize = sizeof *ph, .e_phnum = 2 };
-	ph[0] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_vaddr = 0x400000, .p_filesz = 512, .p_memsz = 512 };
-	ph[1] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_flags = PF_R | PF_W, .p_offset = 512, .p_vaddr = 0x401200, .p_filesz = 100,
-		.p_memsz = 9000 };
+	*e = (Elf64_Ehdr){ .e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
+		.e_type = ET_EXEC, .e_machine = EM_X86_64, .e_entry = 0x400080, .e_phoff = sizeof *e,
+		.e_phentsize = sizeof *ph, .e_phnum = 2 };
+	ph[0] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_vaddr = 0x400000,
+		.p_filesz = 512, .p_memsz = 512 };
+	ph[1] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_flags = PF_R | PF_W, .p_offset = 512, .p_vaddr = 0x401200,
+		.p_filesz = 100, .p_memsz = 9000 };
 }
 
 KTEST(4, proc_elf)
@@ -411,7 +413,8 @@ KTEST(4, proc_elf_mutated)
 			file[r % (sizeof(Elf64_Ehdr) + 2 * sizeof(Elf64_Phdr))] ^= 1 << (r >> 24 & 7);
 		}
 		Elf64_Phdr *ph = (Elf64_Phdr *)(file + sizeof(Elf64_Ehdr));
-		if (ph[0].p_memsz < 1 << 20 && ph[1].p_memsz < 1 << 20)      /* larger ones are valid, and slow */
+		/* larger ones are valid, and slow */
+		if (ph[0].p_memsz < 1 << 20 && ph[1].p_memsz < 1 << 20)
 			try_load(file, 1024, &im);
 	}
 	kfree(file);

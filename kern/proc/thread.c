@@ -1,14 +1,15 @@
 /* thread.c - threads come and go.                                                              (lab 4)
  *
- * Idea.       A new thread's stack is built to look as if it had once called switch_stacks: the first switch to it
- *             "returns" into thread_first.
+ * Idea.       A new thread's stack is built to look as if it had once called switch_stacks: the first switch
+ *             to it "returns" into thread_first.
  *
  *                 kstack top ->  | user frame (user threads only) |
  *                                | 0 (end of backtraces)          |
  *                                | address of thread_first        |
  *                 rsp ->         | six zero registers             |
  *
- *             A thread cannot free the stack it stands on: the next thread to run on that CPU does (thread_free).
+ *             A thread cannot free the stack it stands on: the next thread to run on that CPU does
+ *             (thread_free).
  * Interface.  thread_create, thread_create_user, thread_start; thread_exit; thread_each.
  * Invariants. I1 every thread but the idle ones is in all_threads from creation to thread_free.
  * Locks.      threads_lock: the list, and t->proc of a thread that leaves.
@@ -80,7 +81,8 @@ thread_setup(struct thread *t, const char *name, int tid, size_t frame)
 	return true;
 }
 
-/* A kernel thread that will run fn(arg) and end when it returns. Not queued: thread_start. Returns: NULL: no memory. */
+/* A kernel thread that will run fn(arg) and end when it returns. Not queued: thread_start. Returns: NULL: no
+ * memory. */
 struct thread *
 thread_create(const char *name, void (*fn)(void *), void *arg)
 {
@@ -97,7 +99,8 @@ thread_create(const char *name, void (*fn)(void *), void *arg)
 	return t;
 }
 
-/* A user thread that begins with the registers in *tf; tid 0: takes a new one. Not queued, in no process yet. */
+/* A user thread that begins with the registers in *tf; tid 0: takes a new one. Not queued, in no process
+ * yet. */
 struct thread *
 thread_create_user(const char *name, int tid, const struct trapframe *tf)
 {
@@ -122,7 +125,8 @@ thread_start(struct thread *t)
 	thread_enqueue(t);
 }
 
-/* Free a thread that no CPU runs and that is in no queue. A process's main thread leaves the number to the process. */
+/* Free a thread that no CPU runs and that is in no queue. A process's main thread leaves the number to the
+ * process. */
 static void
 thread_free(struct thread *t)
 {
@@ -166,7 +170,8 @@ thread_exit(void)
 	panic("a dead thread runs");
 }
 
-/* The user registers, at the top of the kernel stack: valid while the thread is in a slow system call or a trap. */
+/* The user registers, at the top of the kernel stack: valid while the thread is in a slow system call or a
+ * trap. */
 struct trapframe *
 thread_frame(struct thread *t)
 {
@@ -174,7 +179,8 @@ thread_frame(struct thread *t)
 	return (struct trapframe *)t->kstack - 1;
 }
 
-/* Call fn for every thread, under threads_lock: fn must neither sleep nor take a lock of this lab or above. */
+/* Call fn for every thread, under threads_lock: fn must neither sleep nor take a lock of this lab or above.
+ * */
 void
 thread_each(void (*fn)(struct thread *t, void *arg), void *arg)
 {

@@ -3,7 +3,8 @@
  *            thread_create          schedule            schedule picks it
  *   (none) ----------------> READY ----------> RUNNING -----------------> ...
  *                              ^                  |  \  thread_exit
- *                  thread_wake |   thread_sleep   |   `-------------> DEAD --(schedule on the next thread)--> freed
+ *                  thread_wake |   thread_sleep   |   `-------------> DEAD --(schedule on the next
+ *                  thread)--> freed
  *                              `---- SLEEPING <---'
  * Contracts are above the functions in thread.c and sched.c.
  */
@@ -24,25 +25,30 @@ enum thread_state { T_READY, T_RUNNING, T_SLEEPING, T_DEAD };
 
 /* key: I immutable; a atomic; r the lock of the run queue of t->cpu; t this thread only; p t->proc->lock */
 struct thread {
-	uint64_t rsp;              /* [r] saved kernel stack pointer while not running; switch.S knows the offset */
+	/* [r] saved kernel stack pointer while not running; switch.S knows the offset */
+	uint64_t rsp;
 	uint64_t kstack;           /* [I] top of the kernel stack; the user frame ends here */
 	enum thread_state state;   /* [r] */
 	int cpu;                   /* [r] CPU it runs on or ran on last */
-	bool on_cpu;               /* [a] its registers are still being used by a CPU; wakers wait for false */
+	/* [a] its registers are still being used by a CPU; wakers wait for false */
+	bool on_cpu;
 	bool intr;                 /* [a] an interruptible sleep must end: signal pending or killed */
 	bool killed;               /* [a] ends on its way back to user mode */
 	bool intr_sleep;           /* [r] sleeping, and thread_interrupt may end it */
-	struct aspace *as;         /* [t] address space to run in: proc->as; NULL: kernel thread, any will do */
+	/* [t] address space to run in: proc->as; NULL: kernel thread, any will do */
+	struct aspace *as;
 	struct list run_link; /* [r] */
 
 	int tid;                   /* [I] */
 	const char *name;          /* [I] kernel threads; user threads: proc's name */
-	struct proc *proc;         /* [I] NULL: kernel thread, or a user thread that has left its process (thread_detach) */
+	/* [I] NULL: kernel thread, or a user thread that has left its process (thread_detach) */
+	struct proc *proc;
 	struct list proc_link;/* [p] in proc->threads */
 	struct fpu *fpu;           /* [I] NULL: kernel thread */
 	uint64_t fs_base;          /* [t] TLS; loaded at switch */
 	uint64_t gs_base;          /* [t] user GS */
-	int fault_err;             /* [t] why lab 5 refused the last page fault; sigslot.c says what signal that is */
+	/* [t] why lab 5 refused the last page fault; sigslot.c says what signal that is */
+	int fault_err;
 	uint64_t clear_child_tid;  /* [t] user address, lab 14 */
 	void (*fn)(void *);        /* [I] kernel threads */
 	void *arg;                 /* [I] */
@@ -61,16 +67,20 @@ struct thread {
 
 static inline struct thread *current(void) { return this_cpu->thread; }
 
-/* New thread, READY but not queued: thread_start. Kernel thread: fn(arg) runs on its own stack; NULL when out of memory. */
+/* New thread, READY but not queued: thread_start. Kernel thread: fn(arg) runs on its own stack; NULL when
+ * out of memory. */
 struct thread *thread_create(const char *name, void (*fn)(void *), void *arg);
-/* New user thread, whose kernel stack holds a copy of *tf: it begins by returning to user mode through it. tid 0: a new
- * one. proc_add_thread makes it part of a process. NULL: out of memory or of tids. */
+/* New user thread, whose kernel stack holds a copy of *tf: it begins by returning to user mode through it.
+ * tid 0: a new one. proc_add_thread makes it part of a process. NULL: out of memory or of tids. */
 struct thread *thread_create_user(const char *name, int tid, const struct trapframe *tf);
 void thread_start(struct thread *t);
 void thread_destroy(struct thread *t);           /* one that was created and never started */
-_Noreturn void thread_exit(void);                /* the current thread ends; freed by the next thread to run */
-void thread_detach(void);                        /* the current thread leaves its process, for the eyes of thread_each */
-struct trapframe *thread_frame(struct thread *t);/* user frame at the top of its kernel stack; asserts a user thread */
+/* the current thread ends; freed by the next thread to run */
+_Noreturn void thread_exit(void);
+/* the current thread leaves its process, for the eyes of thread_each */
+void thread_detach(void);
+/* user frame at the top of its kernel stack; asserts a user thread */
+struct trapframe *thread_frame(struct thread *t);
 int tid_alloc(void);                             /* pids and tids are one number space; -EAGAIN */
 void tid_free(int tid);
 

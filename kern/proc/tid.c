@@ -1,7 +1,7 @@
 /* tid.c - numbers for threads and processes: one space, 1 to 32767.                            (lab 4)
  *
- * Idea.       A bitmap and a place to look on from. The search goes round, so that a number comes back into use as late
- *             as possible: a stale pid in a shell's hand should hit nobody.
+ * Idea.       A bitmap and a place to look on from. The search goes round, so that a number comes back into
+ *             use as late as possible: a stale pid in a shell's hand should hit nobody.
  * Interface.  tid_alloc, tid_free. 1 is never handed out: it is init's.
  * Invariants. I1 a set bit is a number in use.  I2 0 and 1 are always set.
  * Locks.      tid_lock.

@@ -1,7 +1,8 @@
 /* wait.c - a parent hears of its children.                                                     (lab 4)
  *
- * Idea.       Wait until a child of the wanted kind is a zombie, or has an event (stopped, continued) that was asked for;
- *             take the news under tree_lock, so that no two waiters take the same; then report and free.
+ * Idea.       Wait until a child of the wanted kind is a zombie, or has an event (stopped, continued) that
+ *             was asked for; take the news under tree_lock, so that no two waiters take the same; then
+ *             report and free.
  * Interface.  proc_wait; system calls wait4, waitid.
  */
 #include "kern/boot/initcall.h"
@@ -55,7 +56,8 @@ wait_take(struct wait *w, struct proc *c)
 	return true;
 }
 
-/* One look at all children. Returns: true if the wait is over: news, no such child, or not to wait. Requires: tree_lock. */
+/* One look at all children. Returns: true if the wait is over: news, no such child, or not to wait.
+ * Requires: tree_lock. */
 static bool
 wait_scan(struct wait *w)
 {
@@ -72,7 +74,8 @@ wait_scan(struct wait *w)
 	return !w->any || (w->options & WNOHANG);
 }
 
-/* Wait. Returns: 0 (w->child may be NULL with WNOHANG), -ECHILD, -ERESTARTSYS. A zombie is out of the tables afterwards. */
+/* Wait. Returns: 0 (w->child may be NULL with WNOHANG), -ECHILD, -ERESTARTSYS. A zombie is out of the tables
+ * afterwards. */
 static int
 wait_for_child(struct wait *w)
 {
@@ -189,7 +192,8 @@ sys_waitid(int type, int id, uint64_t uinfo, int options, uint64_t urusage)
 	struct rusage ru;
 	int err = waitid_target(type, id, &w);
 
-	if (options & ~(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD | __WALL | (int)__WCLONE))
+	if (options & ~(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD | __WALL |
+	    (int)__WCLONE))
 		return -EINVAL;
 	if (err || !(options & (WEXITED | WSTOPPED | WCONTINUED)))
 		return -EINVAL;

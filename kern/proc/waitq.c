@@ -1,7 +1,8 @@
 /* waitq.c - queues of threads that wait for something to become true.                          (lab 4)
  *
- * Idea.       A waiter enqueues itself, looks at its condition once more, and sleeps; who makes the condition true
- *             wakes the queue. The condition is looked at under its lock, and the queue is joined under the same lock:
+ * Idea.       A waiter enqueues itself, looks at its condition once more, and sleeps; who makes the
+ *             condition true wakes the queue. The condition is looked at under its lock, and the queue is
+ *             joined under the same lock:
  *
  *                 waiter                                 waker
  *                 lock
@@ -11,7 +12,8 @@
  *                 unlock ------------------------------> lock, make it true, wake the queue, unlock
  *                 sleep: returns at once, it was woken
  *
- *             Without a lock (conditions on atomics) the barriers in waitq_add and waitq_wake_all do the same.
+ *             Without a lock (conditions on atomics) the barriers in waitq_add and waitq_wake_all do the
+ *             same.
  * Interface.  wait_event, wait_event_intr, wait_event_timeout (waitq.h); waitq_wake_all, waitq_wake_one.
  * Invariants. I1 w->q is NULL exactly when w is in no queue; the waker's last touch of w is to store that.
  * Locks.      q->lock. Callers of wake may hold the condition's lock (any of rank above RANK_WAITQ).
@@ -102,7 +104,8 @@ waitq_wake_one(struct waitq *q)
 /* Sleep once in the queue that w is in, and leave it.
  *
  * Requires: thread_prepare_sleep, waitq_add; no lock held.
- * Returns:  0: look at the condition again; -ERESTARTSYS: interrupted (WAIT_INTR); -ETIMEDOUT: the deadline has passed.
+ * Returns:  0: look at the condition again; -ERESTARTSYS: interrupted (WAIT_INTR); -ETIMEDOUT: the deadline
+ *           has passed.
  */
 int
 wait_step(struct waiter *w, int how, uint64_t deadline)

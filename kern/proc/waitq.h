@@ -2,9 +2,10 @@
  *
  *     wait_event(&p->rq, p->nread < p->nwrite || !p->wopen, &p->lock);
  *
- * The lock (struct spinlock * or struct mutex *, or NULL for conditions on atomics) is held before and after and while
- * the condition is evaluated, and dropped while asleep.  The lost-wakeup race is drawn in waitq.c.
- * wait_event_intr: 0, or -ERESTARTSYS when current()->intr was set first. wait_event_timeout: 0, -ETIMEDOUT or -ERESTARTSYS.
+ * The lock (struct spinlock * or struct mutex *, or NULL for conditions on atomics) is held before and after
+ * and while the condition is evaluated, and dropped while asleep.  The lost-wakeup race is drawn in waitq.c.
+ * wait_event_intr: 0, or -ERESTARTSYS when current()->intr was set first. wait_event_timeout: 0, -ETIMEDOUT
+ * or -ERESTARTSYS.
  */
 #ifndef KERN_PROC_WAITQ_H
 #define KERN_PROC_WAITQ_H
@@ -34,15 +35,18 @@ bool waitq_empty(struct waitq *q);               /* a hint without the lock: che
 void waitq_add(struct waitq *q, struct waiter *w);
 void waitq_del(struct waiter *w);
 
-/* The macros' helper: `how` bit 0 interruptible; deadline 0 = none. Returns 0 to test the condition again, or an error. */
+/* The macros' helper: `how` bit 0 interruptible; deadline 0 = none. Returns 0 to test the condition again,
+ * or an error. */
 enum { WAIT_INTR = 1 };
 int  wait_step(struct waiter *w, int how, uint64_t deadline);
 
 static inline void wait_unlock_spin(struct spinlock *l) { if (l) spin_unlock(l); }
 static inline void wait_lock_spin(struct spinlock *l) { if (l) spin_lock(l); }
 static inline void wait_unlock_none(void *l) { (void)l; }
-#define WAIT_UNLOCK(l) _Generic((l), struct spinlock *: wait_unlock_spin, struct mutex *: mutex_unlock, void *: wait_unlock_none)(l)
-#define WAIT_LOCK(l) _Generic((l), struct spinlock *: wait_lock_spin, struct mutex *: mutex_lock, void *: wait_unlock_none)(l)
+#define WAIT_UNLOCK(l) _Generic((l), struct spinlock *: wait_unlock_spin, \
+	struct mutex *: mutex_unlock, void *: wait_unlock_none)(l)
+#define WAIT_LOCK(l) _Generic((l), struct spinlock *: wait_lock_spin, \
+	struct mutex *: mutex_lock, void *: wait_unlock_none)(l)
 
 #define wait_common(q_, cond, l, how, deadline) ({ \
 	int w_err = 0; \

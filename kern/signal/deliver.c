@@ -42,8 +42,8 @@ was_interrupted(const struct trapframe *tf)
 {
 	long r = tf->rax;
 
-	return tf->vector == VEC_SYSCALL && (int64_t)tf->error >= 0 &&
-		(r == -ERESTARTSYS || r == -ERESTARTNOINTR || r == -ERESTARTNOHAND || r == -ERESTART_RESTARTBLOCK);
+	return tf->vector == VEC_SYSCALL && (int64_t)tf->error >= 0 && (r == -ERESTARTSYS ||
+		r == -ERESTARTNOINTR || r == -ERESTARTNOHAND || r == -ERESTART_RESTARTBLOCK);
 }
 
 static void
@@ -89,7 +89,8 @@ on_altstack(const struct sigthread *st, uint64_t sp)
 
 /* Where the frame's parts go. Returns: false if they would not fit on the alternate stack. */
 static bool
-frame_place(const struct sigthread *st, const struct trapframe *tf, uint64_t flags, uint64_t *fp, uint64_t *frame)
+frame_place(const struct sigthread *st, const struct trapframe *tf, uint64_t flags, uint64_t *fp,
+	uint64_t *frame)
 {
 	uint64_t sp = tf->rsp - REDZONE;
 	bool alt = on_altstack(st, tf->rsp);
@@ -106,10 +107,10 @@ frame_place(const struct sigthread *st, const struct trapframe *tf, uint64_t fla
 static void
 context_save(struct sigcontext *c, const struct trapframe *tf, const struct sigthread *st, uint64_t fp)
 {
-	*c = (struct sigcontext){ .r8 = tf->r8, .r9 = tf->r9, .r10 = tf->r10, .r11 = tf->r11, .r12 = tf->r12, .r13 = tf->r13,
-		.r14 = tf->r14, .r15 = tf->r15, .rdi = tf->rdi, .rsi = tf->rsi, .rbp = tf->rbp, .rbx = tf->rbx, .rdx = tf->rdx,
-		.rax = tf->rax, .rcx = tf->rcx, .rsp = tf->rsp, .rip = tf->rip, .eflags = tf->rflags, .cs = LINUX_CS,
-		.ss = LINUX_SS, .err = st->err, .trapno = st->trapno, .oldmask = st->mask, .cr2 = st->cr2,
+	*c = (struct sigcontext){ .r8 = tf->r8, .r9 = tf->r9, .r10 = tf->r10, .r11 = tf->r11, .r12 = tf->r12,
+		.r13 = tf->r13, .r14 = tf->r14, .r15 = tf->r15, .rdi = tf->rdi, .rsi = tf->rsi, .rbp = tf->rbp,
+		.rbx = tf->rbx, .rdx = tf->rdx, .rax = tf->rax, .rcx = tf->rcx, .rsp = tf->rsp, .rip = tf->rip,
+		.eflags = tf->rflags, .cs = LINUX_CS, .ss = LINUX_SS, .err = st->err, .trapno = st->trapno, .oldmask = st->mask, .cr2 = st->cr2,
 		.fpstate = (struct fpstate *)fp };
 }
 
@@ -186,7 +187,8 @@ stop(struct proc *p, struct sigstate *s, int sig)
 	if (!stopped)
 		return;
 	proc_set_event(p, true, W_STOPCODE(sig));
-	wait_event(&s->stop_wait, !__atomic_load_n(&s->stopped, __ATOMIC_ACQUIRE) || current()->killed, (void *)NULL);
+	wait_event(&s->stop_wait, !__atomic_load_n(&s->stopped, __ATOMIC_ACQUIRE) || current()->killed,
+		(void *)NULL);
 	if (!current()->killed)
 		proc_set_event(p, false, W_CONTINUED);
 }
@@ -297,7 +299,8 @@ sys_rt_sigreturn(void)
 		return 0;
 	}
 	context_restore(tf, &uc.uc_mcontext);
-	if (!on_altstack(st, tf->rsp) && !(uc.uc_stack.ss_flags & SS_DISABLE) && uc.uc_stack.ss_size >= MINSIGSTKSZ) {
+	if (!on_altstack(st, tf->rsp) && !(uc.uc_stack.ss_flags & SS_DISABLE) &&
+	    uc.uc_stack.ss_size >= MINSIGSTKSZ) {
 		st->alt = uc.uc_stack;
 		st->alt.ss_flags = 0;
 	}

@@ -14,7 +14,7 @@
 #include "lib/kern/list.h"
 
 #define MAX_SEC 1000000000l           /* thirty years */
-#define MIN_INTERVAL (NSEC / 2000)    /* between two firings of a timer: a faster one would leave no time for anything else */
+#define MIN_INTERVAL (NSEC / 2000)    /* between two firings: a faster timer would leave no time for others */
 
 static void
 itimer_fire(struct timer *t)

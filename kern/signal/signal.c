@@ -17,7 +17,8 @@
 #include "lib/kern/string.h"
 
 /* Taken first: they belong to the instruction that caused them. */
-#define SIG_FAULTS (SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGFPE) | SIGBIT(SIGSYS))
+#define SIG_FAULTS (SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGFPE) | \
+	SIGBIT(SIGSYS))
 
 void
 signal_pend_init(struct sigpend *pend)

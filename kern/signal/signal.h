@@ -61,7 +61,10 @@ struct sigstate {
 };
 
 static inline struct sigstate *sigstate(struct proc *p) { return p->slot[SLOT_SIGNALS]; }
-static inline struct sigthread *sigthread(struct thread *t) { return t->sig ? t->sig : &sigstate(t->proc)->main; }
+static inline struct sigthread *sigthread(struct thread *t)
+{
+	return t->sig ? t->sig : &sigstate(t->proc)->main;
+}
 static inline sighandler_t sig_handler(const struct sigstate *s, int sig)
 {
 	return s->acted & SIGBIT(sig) ? s->action[sig - 1].sa_handler : SIG_DFL;

@@ -1,8 +1,9 @@
 /* sigproc.c - signals in the life of a process: fork, exec, exit, and what the parent hears.   (lab 11)
  *
- * Idea.       Fork copies actions and mask, but nothing pending; exec forgets handlers, but not what is ignored.
- *             A child's end, stop and continuation are SIGCHLD for the parent; a parent that ignores SIGCHLD has its
- *             children reaped. A group that nobody is left to continue is woken by SIGHUP and SIGCONT.
+ * Idea.       Fork copies actions and mask, but nothing pending; exec forgets handlers, but not what is
+ *             ignored. A child's end, stop and continuation are SIGCHLD for the parent; a parent that
+ *             ignores SIGCHLD has its children reaped. A group that nobody is left to continue is woken by
+ *             SIGHUP and SIGCONT.
  */
 #include "kern/boot/initcall.h"
 #include "kern/mem/kheap.h"
@@ -85,7 +86,8 @@ orphan_look(struct proc *m, void *arg)
 	return 0;
 }
 
-/* If the group has stopped members, and without p nobody could continue them: tell them, and continue them. */
+/* If the group has stopped members, and without p nobody could continue them: tell them, and continue them.
+ * */
 static void
 orphan_group(struct proc *p, int pgid)
 {
@@ -121,7 +123,8 @@ orphan_children(struct proc *p)
 		orphan_group(p, p->pgid);
 }
 
-/* The slot becomes empty: a signal sent from now on goes nowhere. Also called for a child whose fork failed. */
+/* The slot becomes empty: a signal sent from now on goes nowhere. Also called for a child whose fork failed.
+ * */
 static void
 sig_exit(struct proc *p)
 {
@@ -193,7 +196,8 @@ sig_changed(struct proc *c, int what)
 	proc_put(parent);
 }
 
-static const struct proc_ops ops = { .fork = sig_fork, .exec = sig_exec, .exit = sig_exit, .changed = sig_changed };
+static const struct proc_ops ops = { .fork = sig_fork, .exec = sig_exec, .exit = sig_exit,
+	.changed = sig_changed };
 
 static void
 sigproc_init(void)
