@@ -140,6 +140,19 @@ buf_check(struct efs *fs, const struct ebuf *b, uint32_t owner)
 	return NULL;
 }
 
+/* Read a buffer's block. A disk may end within the last one of a 2.0 image: the rest is zeros. */
+static int
+buf_read(struct efs *fs, struct ebuf *b)
+{
+	uint64_t sector = b->block * SECTORS_PER_BLOCK, end = fs->bdev->nsectors, n = SECTORS_PER_BLOCK;
+
+	if (b->magic == EBUF_RAW && sector < end && end - sector < n) {
+		n = end - sector;
+		memset(b->data, 0, EFS_BLOCK);
+	}
+	return block_rw(fs->bdev, BIO_READ, sector, b->data, n);
+}
+
 /* The block as a buffer of this kind, in use until efs_buf_put.
  *
  * Does:     reads and checks it unless it is cached.
@@ -165,7 +178,7 @@ efs_buf_get(struct efs *fs, uint64_t block, uint32_t magic, uint32_t owner, stru
 	b = buf_alloc(fs, block, magic);
 	if (!b)
 		return -ENOMEM;
-	int err = block_rw(fs->bdev, BIO_READ, block * SECTORS_PER_BLOCK, b->data, SECTORS_PER_BLOCK);
+	int err = buf_read(fs, b);
 	const char *wrong = err ? NULL : buf_check(fs, b, owner);
 	if (wrong)
 		err = efs_damage(fs, "block %lu: %s", block, wrong);

@@ -234,8 +234,10 @@ io_start(struct efs *fs, enum bio_op op, struct page **pages, int n, uint64_t bl
 		.op = op, .sector = block * SECTORS_PER_BLOCK, .nvec = n, .vec = io->vec, .dev = fs->bdev,
 		.done = op == BIO_READ ? read_done : write_done, .arg = io,
 	};
-	if (op == BIO_WRITE)
+	if (op == BIO_WRITE) {
 		__atomic_add_fetch(&fs->ndata, 1, __ATOMIC_RELAXED);
+		__atomic_store_n(&fs->data_written, true, __ATOMIC_RELEASE);
+	}
 	bio_submit(&io->bio);
 	return 0;
 }

@@ -44,7 +44,8 @@ struct ebuf {
  * mount: replay before anything but the superblock has been read; *fs->sb may change. Returns 0 or -errno.
  * begin, end: around each transaction. dirty: b is about to be written home some day; log it with this transaction, and
  * hold it back (no write home) until that is committed. freed: blocks must not be used again before the transaction
- * commits: mark them in fs->busy; metadata ones are to be revoked. commit: make all ended transactions durable. */
+ * commits: mark them in fs->busy; metadata ones are to be revoked. commit: make all ended transactions durable; returns 1
+ * when it flushed the device's cache last, 0 when there was nothing to do, or -errno. close: commit, and leave an empty log. */
 struct efs_txn_ops {
 	int  (*mount)(struct efs *fs);
 	void (*unmount)(struct efs *fs);
@@ -53,6 +54,7 @@ struct efs_txn_ops {
 	void (*dirty)(struct efs *fs, struct ebuf *b);
 	void (*freed)(struct efs *fs, uint64_t block, uint64_t len, bool metadata);
 	int  (*commit)(struct efs *fs);
+	int  (*close)(struct efs *fs);
 };
 
 /* key: I immutable after mount; f lock; a atomic */
@@ -81,6 +83,7 @@ struct efs {
 	uint64_t reserved;		/* [a] free blocks promised to dirty pages */
 	struct list orphans;		/* [f] struct einode, as on the disk: newest first */
 	uint32_t ndata;			/* [a] data writes under way, for ordering before a commit */
+	bool data_written;		/* [a] some since the device's cache was last flushed */
 
 	const struct efs_txn_ops *txn;	/* [I] never NULL */
 	void *journal;			/* [j] */

@@ -70,6 +70,10 @@ backup_write(struct efs *fs)
 static void
 efs_free(struct efs *fs)
 {
+	if (fs->txn->unmount)
+		fs->txn->unmount(fs);
+	for (uint64_t k = 0; fs->busy && k < fs->sb->bmap_blocks; k++)
+		kfree(fs->busy[k]);
 	if (fs->hash)
 		efs_bufs_free(fs);
 	kfree(fs->map_free);
@@ -152,7 +156,7 @@ metadata_mount(struct efs *fs)
 	fs->ino_hint = 1;
 	mutex_lock(&fs->lock);
 	int err = journal_mount(fs);
-	if (!err && !(fs->sb->state & EFS_CLEAN) && !fs->readonly) {
+	if (!err && !(fs->sb->state & EFS_CLEAN) && !fs->readonly && !fs->txn->commit) {
 		klog(LOG_INFO, "eclipsefs %s: was not unmounted\n", fs->bdev->name);
 		err = efs_count_free(fs);
 	}
@@ -308,7 +312,11 @@ super_close(struct efs *fs)
 	if (fs->map_free && !fs->readonly) {
 		err = super_mark(fs, false);
 		backup_write(fs);
+		mutex_lock(&fs->lock);
+		if (!err && fs->txn->close)
+			err = fs->txn->close(fs);
 		fs->readonly = true;
+		mutex_unlock(&fs->lock);
 	} else if (fs->ndirty) {
 		err = efs_commit(fs, true);
 	}
@@ -324,8 +332,6 @@ super_unmount(struct super *vsb)
 	list_remove(&fs->link);
 	mutex_unlock(&mounted_lock);
 	int err = super_close(fs);
-	if (fs->txn->unmount)
-		fs->txn->unmount(fs);
 	if (err)
 		klog(LOG_ERR, "eclipsefs %s: unmount: error %d\n", fs->bdev->name, err);
 	efs_free(fs);

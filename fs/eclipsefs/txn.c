@@ -67,5 +67,5 @@ efs_commit(struct efs *fs, bool flush)
 	mutex_unlock(&fs->lock);
 	if (!err && flush)
 		err = block_flush(fs->bdev);
-	return err;
+	return err < 0 ? err : 0;
 }
