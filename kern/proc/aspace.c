@@ -228,8 +228,8 @@ aspace_put(struct aspace *as)
 /* aspace_ops.map, with its arguments checked: page-aligned, inside the user half, never writable and
  * executable. */
 int
-aspace_map(struct aspace *as, uint64_t va, uint64_t len, int prot, int flags, struct source *src, uint64_t off,
-	uint64_t filelen)
+aspace_map(struct aspace *as, uint64_t va, uint64_t len, int prot, int flags, struct source *src,
+	uint64_t off, uint64_t filelen)
 {
 	if ((va | len) % PAGE_SIZE || len == 0 || len > USER_END || va > USER_END - len)
 		return -EINVAL;

@@ -49,8 +49,8 @@ struct aspace *aspace_get(struct aspace *as);
 void aspace_put(struct aspace *as);
 /* load it on this CPU (NULL: the kernel's own); irqs off (sched.c) */
 void aspace_switch(struct aspace *as);
-int  aspace_map(struct aspace *as, uint64_t va, uint64_t len, int prot, int flags, struct source *src, uint64_t off,
-	uint64_t filelen);
+int  aspace_map(struct aspace *as, uint64_t va, uint64_t len, int prot, int flags, struct source *src,
+	uint64_t off, uint64_t filelen);
 int  aspace_stack(struct aspace *as, uint64_t top, uint64_t max);
 /* Copy to/from another address space (exec building a stack, /proc/PID/cmdline): 0 or -EFAULT. May sleep. */
 int  aspace_write(struct aspace *as, uint64_t va, const void *src, size_t n);

@@ -92,7 +92,8 @@ segments_check(const Elf64_Phdr *ph, int n, uint64_t file_size, struct segment *
 static int
 segment_map(struct aspace *as, struct source *src, const Elf64_Phdr *ph, uint64_t base)
 {
-	uint64_t lo = PAGE_DOWN(ph->p_vaddr), hi = PAGE_UP(ph->p_vaddr + ph->p_memsz), skew = ph->p_vaddr - lo;
+	uint64_t lo = PAGE_DOWN(ph->p_vaddr), hi = PAGE_UP(ph->p_vaddr + ph->p_memsz);
+	uint64_t skew = ph->p_vaddr - lo;
 	int flags = MAP_PRIVATE | MAP_FIXED;
 	int prot = (ph->p_flags & PF_R ? PROT_READ : 0) | (ph->p_flags & PF_W ? PROT_WRITE : 0) |
 		(ph->p_flags & PF_X ? PROT_EXEC : 0);

@@ -75,8 +75,8 @@ fork_build(struct proc *child, struct trapframe *tf, uint64_t flags, uint64_t st
 static void
 vfork_wait(struct proc *child)
 {
-	wait_event(&child->vfork_wait, __atomic_load_n(&child->vfork_done, __ATOMIC_ACQUIRE) || current()->killed,
-		(void *)NULL);
+	wait_event(&child->vfork_wait,
+		__atomic_load_n(&child->vfork_done, __ATOMIC_ACQUIRE) || current()->killed, (void *)NULL);
 }
 
 /* clone's work: a child process of the current one.

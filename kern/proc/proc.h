@@ -95,8 +95,7 @@ extern struct spinlock tree_lock;
 int  proc_new(struct proc *parent, struct proc **out);
 void proc_discard(struct proc *p);                                 /* of proc_new: never published */
 void proc_add_thread(struct proc *p, struct thread *t);
-/* into the table and the parent's children; cannot fail */
-void proc_publish(struct proc *p, bool sibling);                   /* into the table and the tree (proc.c); cannot fail */
+void proc_publish(struct proc *p, bool sibling);     /* into the table and the tree (proc.c); cannot fail */
 int  proc_hooks_fork(struct proc *parent, struct proc *child, uint64_t flags);
 void proc_hooks_exec(struct proc *p);
 void proc_hooks_exit(struct proc *p);
@@ -110,7 +109,8 @@ _Noreturn void proc_leave(int status);
 void proc_vfork_done(struct proc *p);            /* exec, exit: the vfork parent may go on */
 
 /* clone's work: pid or -errno */
-long proc_fork(struct trapframe *tf, uint64_t flags, uint64_t stack, uint64_t ptid, uint64_t ctid, uint64_t tls);
+long proc_fork(struct trapframe *tf, uint64_t flags, uint64_t stack, uint64_t ptid, uint64_t ctid,
+	uint64_t tls);
 /* exit_group of the current process; status as wait4 gives it */
 _Noreturn void proc_exit(int status);
 /* all threads of p end soon with this wait status (any context but irq) */

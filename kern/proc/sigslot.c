@@ -118,8 +118,9 @@ fault_log(const struct trapframe *tf, uint64_t cr2, int sig)
 	const struct proc *p = current_proc();
 
 	if (tf->vector == VEC_PF)
-		klog(LOG_INFO, "pid %d (%s): %s at rip %#lx, address %#lx, %s\n", p->pid, p->name, fault_text(sig),
-			tf->rip, cr2, tf->error & PF_I ? "execute" : tf->error & PF_W ? "write" : "read");
+		klog(LOG_INFO, "pid %d (%s): %s at rip %#lx, address %#lx, %s\n", p->pid, p->name,
+			fault_text(sig), tf->rip, cr2,
+			tf->error & PF_I ? "execute" : tf->error & PF_W ? "write" : "read");
 	else
 		klog(LOG_INFO, "pid %d (%s): %s (%s) at rip %#lx\n", p->pid, p->name, fault_text(sig),
 			trap_name(tf->vector), tf->rip);

@@ -429,3 +429,33 @@ KTEST(4, proc_random)
 	CHECK(memcmp(a, b, sizeof a) != 0);
 	CHECK(a[0] != a[1] && a[14] != a[15]);
 }
+
+/* ---- our own bugs, made on purpose: each ends in a panic ---- */
+
+static struct mutex outer = MUTEX(outer, "outer test mutex", RANK(4, 95));
+static struct mutex inner = MUTEX(inner, "inner test mutex", RANK(4, 94));
+static struct spinlock test_spin = SPINLOCK("test spinlock", RANK(4, 96));
+
+KTEST_MANUAL(4, mutex_order)
+{
+	mutex_lock(&inner);
+	mutex_lock(&outer);                   /* the wrong way round, though nobody else holds either */
+}
+
+KTEST_MANUAL(4, mutex_twice)
+{
+	mutex_lock(&outer);
+	mutex_lock(&outer);
+}
+
+KTEST_MANUAL(4, mutex_under_spinlock)
+{
+	spin_lock(&test_spin);
+	mutex_lock(&outer);
+}
+
+KTEST_MANUAL(4, sleep_under_spinlock)
+{
+	spin_lock(&test_spin);
+	thread_yield();
+}

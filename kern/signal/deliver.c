@@ -108,9 +108,10 @@ static void
 context_save(struct sigcontext *c, const struct trapframe *tf, const struct sigthread *st, uint64_t fp)
 {
 	*c = (struct sigcontext){ .r8 = tf->r8, .r9 = tf->r9, .r10 = tf->r10, .r11 = tf->r11, .r12 = tf->r12,
-		.r13 = tf->r13, .r14 = tf->r14, .r15 = tf->r15, .rdi = tf->rdi, .rsi = tf->rsi, .rbp = tf->rbp,
-		.rbx = tf->rbx, .rdx = tf->rdx, .rax = tf->rax, .rcx = tf->rcx, .rsp = tf->rsp, .rip = tf->rip,
-		.eflags = tf->rflags, .cs = LINUX_CS, .ss = LINUX_SS, .err = st->err, .trapno = st->trapno, .oldmask = st->mask, .cr2 = st->cr2,
+		.r13 = tf->r13, .r14 = tf->r14, .r15 = tf->r15, .rdi = tf->rdi, .rsi = tf->rsi,
+		.rbp = tf->rbp, .rbx = tf->rbx, .rdx = tf->rdx, .rax = tf->rax, .rcx = tf->rcx,
+		.rsp = tf->rsp, .rip = tf->rip, .eflags = tf->rflags, .cs = LINUX_CS, .ss = LINUX_SS,
+		.err = st->err, .trapno = st->trapno, .oldmask = st->mask, .cr2 = st->cr2,
 		.fpstate = (struct fpstate *)fp };
 }
 
