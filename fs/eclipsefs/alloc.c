@@ -1,10 +1,11 @@
 /* alloc.c - free blocks and inodes: the two bitmaps.                                           (lab 8)
  *
- * Idea.       Blocks are handed out in runs, next-fit: where the file ends, else from where the last search stopped. Words are
- *             looked at, not bits. A write reserves blocks without choosing them (a promise); they are chosen when the
- *             pages are written, in one run, when we know how many there are.
+ * Idea.       Blocks are handed out in runs, next-fit: where the file ends, else from where the last search
+ *             stopped. Words are looked at, not bits. A write reserves blocks without choosing them (a
+ *             promise); they are chosen when the pages are written, in one run, when we know how many there
+ *             are.
  *
- *                 free bits = sb->free_blocks = promised (fs->reserved) + a little for extent nodes + for anybody
+ *                 free bits = sb->free_blocks = promised (fs->reserved) + some for extent nodes + for anybody
  *
  * Interface.  efs.h.
  * Invariants. I1 sb->free_blocks and free_inodes count the clear bits. I2 fs->reserved <= sb->free_blocks.
@@ -85,7 +86,8 @@ map_count(struct efs *fs, uint64_t k, struct ebuf *b)
 	fs->map_free[k] = EFS_MAP_BITS - used;
 }
 
-/* The best run of up to `want` free bits at or after `from`: the first that is long enough, else the longest. */
+/* The best run of up to `want` free bits at or after `from`: the first that is long enough, else the
+ * longest. */
 static uint32_t
 run_find(const uint64_t *bits, const uint64_t *busy, uint32_t from, uint32_t want, uint32_t *len)
 {
@@ -131,7 +133,8 @@ map_take(struct efs *fs, uint64_t k, uint32_t from, uint32_t want, uint64_t *sta
 	return err ? err : len ? 0 : -ENOSPC;
 }
 
-/* Blocks that may be taken without breaking a promise; some are kept back for the extent nodes of what is promised. */
+/* Blocks that may be taken without breaking a promise; some are kept back for the extent nodes of what is
+ * promised. */
 static uint64_t
 blocks_available(struct efs *fs)
 {
@@ -177,7 +180,8 @@ efs_blocks_alloc(struct efs *fs, uint64_t goal, uint32_t want, bool promised, ui
 }
 
 /* Give blocks back. metadata: they were buffers, which are forgotten.
- * Requires: in a transaction. Returns 0; -EIO: the map cannot be read, or says that they are free already (damage). */
+ * Requires: in a transaction. Returns 0; -EIO: the map cannot be read, or says that they are free already
+ * (damage). */
 int
 efs_blocks_free(struct efs *fs, uint64_t start, uint64_t len, bool metadata)
 {
@@ -232,7 +236,7 @@ imap_get(struct efs *fs, uint32_t ino, struct ebuf **out, uint32_t *bit)
 	return efs_buf_get(fs, fs->sb->imap_start + (ino - 1) / EFS_MAP_BITS, EFS_MB_IMAP, 0, out);
 }
 
-/* Take the first free inode. *fresh: none of its inode-table block was in use, so that block is to be made anew.
+/* Take the first free inode. *fresh: none of its inode-table block was in use: that block is to be made anew.
  * Requires: in a transaction. Returns 0, -ENOSPC, -EIO, -ENOMEM. */
 int
 efs_ino_alloc(struct efs *fs, uint32_t *ino, bool *fresh)

@@ -1,7 +1,8 @@
 /* buf.c - a cache of checked metadata blocks, and their way home.                              (lab 8)
  *
- * Idea.       Found by number in a hash; read and checked when absent; thrown out least recently used first when clean and
- *             unused. Checksums are looked at when a block comes in and set when it goes out, never in between.
+ * Idea.       Found by number in a hash; read and checked when absent; thrown out least recently used first
+ *             when clean and unused. Checksums are looked at when a block comes in and set when it goes
+ *             out, never in between.
  *
  *                 absent --efs_buf_get--> clean <--efs_bufs_write-- dirty
  *                    ^---- limit ---------'   `----efs_buf_dirty-----^
@@ -190,7 +191,7 @@ efs_buf_get(struct efs *fs, uint64_t block, uint32_t magic, uint32_t owner, stru
 	return 0;
 }
 
-/* A fresh block of this kind, zero but for its head, in use and dirty; what the disk had there does not matter.
+/* A fresh block of this kind, zero but for its head, in use and dirty, whatever the disk has there.
  * Returns 0 or -ENOMEM; -EIO when the block is in use as something else (damage). */
 int
 efs_buf_new(struct efs *fs, uint64_t block, uint32_t magic, uint32_t owner, struct ebuf **out)

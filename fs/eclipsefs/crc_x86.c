@@ -1,7 +1,7 @@
 /* crc_x86.c - CRC-32C by the crc32 instruction of SSE4.2.                                      (lab 8)
  *
- * Idea.       One instruction takes eight bytes (Intel SDM vol. 2A, CRC32); it works on general registers, so the kernel
- *             may use it. CPUs without it keep the tables of crc.c.
+ * Idea.       One instruction takes eight bytes (Intel SDM vol. 2A, CRC32); it works on general registers,
+ *             so the kernel may use it. CPUs without it keep the tables of crc.c.
  * Interface.  Registers with crc32c_accel_register().
  * Invariants. None. Locks. None.
  */

@@ -1,17 +1,19 @@
 /* data.c - file contents: pages to and from the disk, delayed allocation, truncation.          (lab 8)
  *
- * Idea.       A write only promises blocks (efs_reserve) and notes which logical blocks are waiting: ei->delayed. When the
- *             page cache writes the pages back, blocks are chosen for a whole run at once, so a file written piece by
- *             piece still becomes one extent, and a file deleted before that never touches the disk.
+ * Idea.       A write only promises blocks (efs_reserve) and notes which logical blocks are waiting:
+ *             ei->delayed. When the page cache writes the pages back, blocks are chosen for a whole run at
+ *             once, so a file written piece by piece still becomes one extent, and a file deleted before
+ *             that never touches the disk.
  *
  *                 hole --efs_reserve--> delayed --write_pages--> mapped
  *                   ^----- truncate ------'------- truncate ------'
  *
- *             A request is one struct data_io: a bio for pages that are together on the disk, freed by its completion.
+ *             A request is one struct data_io: a bio for pages that are together on the disk, freed by its
+ *             completion.
  * Interface.  The inode_ops at the end, by efs_inode_set_ops() in names.c.
  * Invariants. I1 a dirty page is mapped or delayed. I2 the sum of all delayed lengths is fs->reserved.
- *             I3 data is submitted inside the transaction that maps it and counted in fs->ndata until it is on the disk, so
- *             that a journal can wait for it before it commits.
+ *             I3 data is submitted inside the transaction that maps it and counted in fs->ndata until it is
+ *             on the disk, so that a journal can wait for it before it commits.
  * Locks.      ip->lock (the VFS's, for size), fs->lock.
  */
 #include "fs/eclipsefs/data.h"
@@ -90,7 +92,8 @@ delayed_add(struct einode *ei, uint32_t logical, uint32_t len)
 	return err;
 }
 
-/* Forget what is delayed in [from, to) and take its promises back. Out of memory: some stays promised, which is harmless. */
+/* Forget what is delayed in [from, to) and take its promises back. Out of memory: some stays promised,
+ * which is harmless. */
 static void
 delayed_drop(struct efs *fs, struct einode *ei, uint32_t from, uint32_t to)
 {
@@ -323,7 +326,7 @@ tail_zero(struct inode *ip, struct page *p)
 
 /* inode_ops.write_pages: n consecutive pages under write-back.
  *
- * Does:    chooses blocks for those that have none, starts the writes, stores the inode, all in one transaction.
+ * Does:    chooses blocks for those that have none, starts the writes, stores the inode: one transaction.
  * Returns: 0, page_write_done() follows for each; an error, with nothing started. May sleep.
  */
 static int
@@ -382,8 +385,8 @@ data_truncate(struct inode *ip, uint64_t size)
 	return err ? err : stored;
 }
 
-/* inode_ops.fsync: the pages have been written; make everything that leads to them durable. datasync: mere times need
- * not be. */
+/* inode_ops.fsync: the pages have been written; make everything that leads to them durable. datasync: mere
+ * times need not be. */
 static int
 data_fsync(struct inode *ip, bool datasync)
 {
@@ -433,7 +436,8 @@ link_read(struct inode *ip, char *buf, size_t n)
 	return err ? err : (long)n;
 }
 
-/* Give a new symlink its target. Requires: in a transaction; n in 1..EFS_LINK_MAX. A long one is written at once. */
+/* Give a new symlink its target. Requires: in a transaction; n in 1..EFS_LINK_MAX. A long one is written
+ * at once. */
 int
 efs_link_write(struct efs *fs, struct inode *ip, const char *target, size_t n)
 {

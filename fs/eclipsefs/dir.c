@@ -1,15 +1,17 @@
 /* dir.c - the blocks of a directory: find, insert, remove, list names.                         (lab 8)
  *
- * Idea.       Records fill each block without gaps and never move while their name exists, so a record's byte position is a
- *             cookie that readdir can go on from, whatever is removed or added meanwhile (rm -r works).
+ * Idea.       Records fill each block without gaps and never move while their name exists, so a record's
+ *             byte position is a cookie that readdir can go on from, whatever is removed or added meanwhile
+ *             (rm -r works).
  *
  *                 | head | a | b | free      | c | free |       removing b: its record becomes free
- *                                                               inserting: free neighbours are joined, then cut
+ *                                                               inserting: free ones are joined, then cut
  *
- *             Where a name is, the index knows (dirindex.c); where there is room, ei->blocks[].room, an estimate from above
- *             that is corrected by looking.
+ *             Where a name is, the index knows (dirindex.c); where there is room, ei->blocks[].room, an
+ *             estimate from above that is corrected by looking.
  * Interface.  efs_dir_*, efs_readdir.
- * Invariants. I1 once ei->index exists it has exactly the names of the directory. I2 ei->blocks[i] is block i of it.
+ * Invariants. I1 once ei->index exists it has exactly the names of the directory. I2 ei->blocks[i] is block
+ *             i of it.
  *             I3 positions are below 4 GiB.
  * Locks.      sb->ns (the VFS's) keeps the names; fs->lock for buffers.
  */
@@ -190,7 +192,8 @@ room_find(struct dirblock *blk, struct ebuf *b, uint32_t need)
 
 /* Write a record into the free one at `off`; what is left of that stays free. */
 static void
-record_write(struct ebuf *b, uint32_t off, const char *name, size_t len, uint32_t hash, const struct inode *ip)
+record_write(struct ebuf *b, uint32_t off, const char *name, size_t len, uint32_t hash,
+	const struct inode *ip)
 {
 	struct efs_dirent *de = record_at(b, off);
 	uint32_t need = EFS_DIRENT_SIZE(len), rest = de->reclen - need;
@@ -291,7 +294,8 @@ efs_dir_insert(struct efs *fs, struct inode *dir, const char *name, size_t len, 
 	return err;
 }
 
-/* Remove the name that efs_dir_find() found; puts its buffer. Requires: in a transaction; sb->ns held. Returns 0. */
+/* Remove the name that efs_dir_find() found; puts its buffer. Requires: in a transaction; sb->ns held.
+ * Returns 0. */
 int
 efs_dir_remove(struct efs *fs, struct inode *dir, struct dirref *at)
 {

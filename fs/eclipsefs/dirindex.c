@@ -1,15 +1,16 @@
 /* dirindex.c - names of one directory by hash, in memory.                                      (lab 8)
  *
- * Idea.       On the disk a directory is a plain sequence of records that never move. To find a name without reading them all, a
- *             directory that is used gets a hash table from the hash of a name to where its record is: 8 bytes a name,
- *             open addressing, linear probing. It is never written, so it cannot be wrong on the disk.
+ * Idea.       On the disk a directory is a plain sequence of records that never move. To find a name
+ *             without reading them all, a directory that is used gets a hash table from the hash of a name
+ *             to where its record is: 8 bytes a name, open addressing, linear probing. It is never written,
+ *             so it cannot be wrong on the disk.
  *
- *                 slot:  [hash,pos] [hash,pos] [ 0 ] [hash,pos] ...      a name's slots: from hash & mask to the next 0
+ *                 slot:  [hash,pos] [hash,pos] [ 0 ] [hash,pos] ...   a name: from hash & mask to the next 0
  *
  *             The table comes in chunks of a page, so a large one needs no large piece of memory.
  * Interface.  efs_index_*. Different names may have one hash: the caller compares and asks for the next.
- * Invariants. I1 slots is a power of two, less than three quarters used. I2 pos is never 0. I3 no empty slot lies between
- *             an entry and the slot of its hash.
+ * Invariants. I1 slots is a power of two, less than three quarters used. I2 pos is never 0. I3 no empty
+ *             slot lies between an entry and the slot of its hash.
  * Locks.      The caller's (sb->ns).
  */
 #include "fs/eclipsefs/efs.h"
@@ -135,7 +136,8 @@ efs_index_next(const struct dirindex *x, uint32_t hash, uint32_t *cursor, uint32
 	}
 }
 
-/* Remove an entry, if it is there. Later ones of its run move up where that keeps I3 (Knuth 6.4, algorithm R). */
+/* Remove an entry, if it is there. Later ones of its run move up where that keeps I3 (Knuth 6.4, algorithm
+ * R). */
 void
 efs_index_del(struct dirindex *x, uint32_t hash, uint32_t pos)
 {

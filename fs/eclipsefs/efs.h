@@ -1,17 +1,19 @@
 /* efs.h - EclipseFS in memory: the mounted file system, its inodes, its metadata buffers.      (lab 8)
  *
- * Idea.       All metadata goes through a small cache of checked blocks (buf.c), file contents through the page cache of lab 7.
- *             One mutex per file system makes every change of metadata a transaction:
+ * Idea.       All metadata goes through a small cache of checked blocks (buf.c), file contents through the
+ *             page cache of lab 7. One mutex per file system makes every change of metadata a transaction:
  *
  *                 efs_begin(fs)  ...get buffers, change them, efs_buf_dirty()...  efs_end(fs)
  *
- *             By itself a transaction is only the lock, and dirty buffers go home at the next sync. A journal (lab 9) fills
- *             struct efs_txn_ops and makes the same calls atomic on the disk; nothing here changes for it.
+ *             By itself a transaction is only the lock, and dirty buffers go home at the next sync. A
+ *             journal (lab 9) fills struct efs_txn_ops and makes the same calls atomic on the disk; nothing
+ *             here changes for it.
  * Interface.  Per file, below; contracts are above the functions.
  * Invariants. I1 a buffer in the cache passed all checks of layout.h, or was made by us.
- *             I2 fs->lock is never held while calling the VFS in a way that can come back (inode_put of the last reference);
- *             memory may be allocated: evicting an inode that has names takes no lock.
- * Locks.      fs->lock, RANK(8, 50): everything marked [f]. VFS locks (ns, ip->lock) come before it, RANK(7, *) after it.
+ *             I2 fs->lock is never held while calling the VFS in a way that can come back (inode_put of the
+ *             last reference); memory may be allocated: evicting an inode that has names takes no lock.
+ * Locks.      fs->lock, RANK(8, 50): everything marked [f]. VFS locks (ns, ip->lock) come before it,
+ *             RANK(7, *) after it.
  */
 #ifndef ECLIPSEFS_EFS_H
 #define ECLIPSEFS_EFS_H
@@ -42,10 +44,11 @@ struct ebuf {
 
 /* What a journal provides. All but mount are called with fs->lock held and may sleep; NULL: nothing to do.
  * mount: replay before anything but the superblock has been read; *fs->sb may change. Returns 0 or -errno.
- * begin, end: around each transaction. dirty: b is about to be written home some day; log it with this transaction, and
- * hold it back (no write home) until that is committed. freed: blocks must not be used again before the transaction
- * commits: mark them in fs->busy; metadata ones are to be revoked. commit: make all ended transactions durable; returns 1
- * when it flushed the device's cache last, 0 when there was nothing to do, or -errno. close: commit, and leave an empty log. */
+ * begin, end: around each transaction. dirty: b is about to be written home some day; log it with this
+ * transaction, and hold it back (no write home) until that is committed. freed: blocks must not be used
+ * again before the transaction commits: mark them in fs->busy; metadata ones are to be revoked. commit:
+ * make all ended transactions durable; returns 1 when it flushed the device's cache last, 0 when there was
+ * nothing to do, or -errno. close: commit, and leave an empty log. */
 struct efs_txn_ops {
 	int  (*mount)(struct efs *fs);
 	void (*unmount)(struct efs *fs);
@@ -79,7 +82,7 @@ struct efs {
 	uint64_t block_hint;		/* [f] where to look for free blocks */
 	uint32_t ino_hint;		/* [f] no inode below is free */
 	uint32_t *map_free;		/* [f] free blocks per block-map block; UINT32_MAX not counted yet */
-	uint64_t **busy;		/* [f] per block-map block: bits that may not be used yet although free, or NULL (journal) */
+	uint64_t **busy;		/* [f] per block-map block: free, but not to be used yet (journal), or NULL */
 	uint64_t reserved;		/* [a] free blocks promised to dirty pages */
 	struct list orphans;		/* [f] struct einode, as on the disk: newest first */
 	uint32_t ndata;			/* [a] data writes under way, for ordering before a commit */
@@ -108,7 +111,7 @@ struct dirblock {
 /* What hangs on inode->priv. key: f fs->lock; n sb->ns */
 struct einode {
 	struct inode *ip;		/* [I] */
-	struct efs_inode di;		/* [f] extents and what the VFS does not keep; the rest is brought up to date by inode_store */
+	struct efs_inode di;		/* [f] as last stored; extents are always up to date */
 	struct efs_extent last;		/* [f] extent found last; len 0: none */
 	struct delayed *delayed;	/* [f] sorted */
 	uint32_t ndelayed, delayed_room;	/* [f] */
@@ -150,7 +153,8 @@ void efs_end(struct efs *fs);
 int  efs_commit(struct efs *fs, bool flush);
 
 /* alloc.c */
-int  efs_blocks_alloc(struct efs *fs, uint64_t goal, uint32_t want, bool promised, uint64_t *start, uint32_t *got);
+int  efs_blocks_alloc(struct efs *fs, uint64_t goal, uint32_t want, bool promised, uint64_t *start,
+	uint32_t *got);
 int  efs_blocks_free(struct efs *fs, uint64_t start, uint64_t len, bool metadata);
 int  efs_blocks_promise(struct efs *fs, uint64_t n);
 void efs_blocks_unpromise(struct efs *fs, uint64_t n);
@@ -173,7 +177,8 @@ int  efs_orphan_add(struct efs *fs, struct inode *ip);
 int  efs_orphan_remove(struct efs *fs, struct inode *ip);
 int  efs_inode_write(struct inode *ip);
 void efs_inode_evict(struct inode *ip);
-void efs_inode_set_ops(const struct dir_ops *dops, const struct inode_ops *file, const struct inode_ops *link);
+void efs_inode_set_ops(const struct dir_ops *dops, const struct inode_ops *file,
+	const struct inode_ops *link);
 
 /* dirindex.c, dir.c */
 struct dirindex *efs_index_new(void);

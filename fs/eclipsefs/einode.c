@@ -1,16 +1,17 @@
 /* einode.c - inodes between the disk, struct einode and the VFS.                               (lab 8)
  *
- * Idea.       The VFS keeps what stat shows (struct inode), we keep the extents and the rest (struct einode). A change that must
- *             be atomic with others stores the inode into its table block in the same transaction; mere attributes are
- *             stored when the VFS says so (efs_inode_write).
+ * Idea.       The VFS keeps what stat shows (struct inode), we keep the extents and the rest (struct
+ *             einode). A change that must be atomic with others stores the inode into its table block in
+ *             the same transaction; mere attributes are stored when the VFS says so (efs_inode_write).
  *
- *                 efs_inode_make                        efs_orphan_add                    efs_inode_evict
- *             free ----------------> in use, with names ----------------> orphan, still open ---------------> free
+ *                 efs_inode_make                       efs_orphan_add                   efs_inode_evict
+ *             free ----------------> in use, has names ----------------> orphan, still open
+ * --------------> free
  *
  *             Orphans are on a list on the disk, so that a crash does not lose their space.
  * Interface.  efs.h.
- * Invariants. I1 fs->orphans mirrors the list on the disk. I2 an inode number is free only after its struct inode has left
- *             the VFS's hash (efs_inode_evict), so a new one never meets the old one.
+ * Invariants. I1 fs->orphans mirrors the list on the disk. I2 an inode number is free only after its struct
+ *             inode has left the VFS's hash (efs_inode_evict), so a new one never meets the old one.
  * Locks.      fs->lock.
  */
 #include "fs/eclipsefs/efs.h"
@@ -157,7 +158,7 @@ einode_make(struct efs *fs, uint32_t ino, bool fresh, struct einode **out)
 	return ei ? 0 : -ENOMEM;
 }
 
-/* Make a new inode with nlink 0, not stored yet and on no list: the caller stores it with a name, or unmakes it.
+/* Make a new inode with nlink 0, not stored yet, on no list: the caller stores it with a name, or unmakes it.
  *
  * Requires: in a transaction; sb->ns held.
  * Returns:  0 with *out referenced and I_NEW; -ENOSPC, -ENOMEM, -EIO.
@@ -270,7 +271,8 @@ efs_inode_write(struct inode *ip)
 
 /* ---- orphans ---- */
 
-/* The inode has lost its last name: put it on the list, and store it. Requires: in a transaction; ip->nlink == 0. */
+/* The inode has lost its last name: put it on the list, and store it. Requires: in a transaction;
+ * ip->nlink == 0. */
 int
 efs_orphan_add(struct efs *fs, struct inode *ip)
 {
@@ -322,7 +324,8 @@ inode_free(struct efs *fs, struct inode *ip)
 	return err ? err : efs_ino_free(fs, ip->ino);
 }
 
-/* super_ops.evict: the VFS forgets the inode; its pages are gone. Without names it is freed. Takes no lock unless so. */
+/* super_ops.evict: the VFS forgets the inode; its pages are gone. Without names it is freed. Takes no lock
+ * unless so. */
 void
 efs_inode_evict(struct inode *ip)
 {

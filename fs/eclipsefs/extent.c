@@ -1,16 +1,17 @@
 /* extent.c - which blocks of the disk hold which blocks of a file: the extent tree.            (lab 8)
  *
- * Idea.       A B-tree whose top is the inode (9 entries) and whose other nodes are blocks (253 entries). Most files never
- *             leave the inode.
+ * Idea.       A B-tree whose top is the inode (9 entries) and whose other nodes are blocks (253 entries).
+ *             Most files never leave the inode.
  *
  *                 inode  level 1 [ 0 | 5000 ]              entry: first logical block, node
  *                           /        \
  *                 level 0 [0,8 8,100 ...] [5000,3 ...]     entry: logical, length, place on the disk
  *
- *             Insertion goes down once and splits every full node on the way, so there is always room above. Only truncation
- *             removes, from the right.
+ *             Insertion goes down once and splits every full node on the way, so there is always room
+ *             above. Only truncation removes, from the right.
  * Interface.  efs_extent_map, efs_extent_add, efs_extent_cut.
- * Invariants. I1 FORMAT.md section 5. I2 going down, the level falls by one each time: any tree, however damaged, ends.
+ * Invariants. I1 FORMAT.md section 5. I2 going down, the level falls by one each time: any tree, however
+ *             damaged, ends.
  * Locks.      fs->lock.
  */
 #include "fs/eclipsefs/efs.h"
@@ -71,7 +72,8 @@ node_below(struct efs *fs, struct einode *ei, const struct enode *up, unsigned i
 	return efs_damage(fs, "inode %lu: extent node of the wrong level", ei->ip->ino);
 }
 
-/* Go down to the leaf for `logical`; *i is its last entry not after it (-1: none); *end: where the leaf's part ends. */
+/* Go down to the leaf for `logical`; *i is its last entry not after it (-1: none); *end: where the leaf's
+ * part ends. */
 static int
 leaf_find(struct efs *fs, struct einode *ei, uint32_t logical, struct enode *leaf, int *i, uint64_t *end)
 {
@@ -95,8 +97,8 @@ leaf_find(struct efs *fs, struct einode *ei, uint32_t logical, struct enode *lea
 /* Where block `logical` of the file is.
  *
  * Requires: fs->lock.
- * Returns:  0: *block on the disk, and *len blocks from there on belong together; *block 0: a hole of at least *len
- *           blocks. -EIO, -ENOMEM. May sleep.
+ * Returns:  0: *block on the disk, and *len blocks from there on belong together; *block 0: a hole of at
+ *           least *len blocks. -EIO, -ENOMEM. May sleep.
  */
 int
 efs_extent_map(struct efs *fs, struct einode *ei, uint32_t logical, uint64_t *block, uint32_t *len)
@@ -199,9 +201,11 @@ entry_insert(struct enode *n, unsigned at, struct efs_extent e)
 	*n->count += 1;
 }
 
-/* Split the full node below entry i of `up`, which has room. A file that grows at its end leaves the left one full. */
+/* Split the full node below entry i of `up`, which has room. A file that grows at its end leaves the left
+ * one full. */
 static int
-node_split(struct efs *fs, struct einode *ei, struct enode *up, unsigned i, struct enode *left, uint32_t logical)
+node_split(struct efs *fs, struct einode *ei, struct enode *up, unsigned i, struct enode *left,
+	uint32_t logical)
 {
 	struct enode right;
 	int err = node_new(fs, ei, left->b->block, &right);
@@ -275,7 +279,8 @@ efs_extent_add(struct efs *fs, struct einode *ei, struct efs_extent e)
 
 /* ---- cutting ---- */
 
-/* Free the part of a leaf's last entry that is at or after `from`. 1: nothing is left of it; 0: something is; -errno. */
+/* Free the part of a leaf's last entry that is at or after `from`. 1: nothing is left of it; 0: something
+ * is; -errno. */
 static int
 extent_trim(struct efs *fs, struct einode *ei, struct efs_extent *x, uint32_t from)
 {
@@ -321,7 +326,8 @@ node_cut(struct efs *fs, struct einode *ei, struct enode *n, uint32_t from)
 	return 0;
 }
 
-/* Free all blocks of the file from logical block `from` on. Requires: in a transaction. Returns 0, -EIO, -ENOMEM. */
+/* Free all blocks of the file from logical block `from` on. Requires: in a transaction. Returns 0, -EIO,
+ * -ENOMEM. */
 int
 efs_extent_cut(struct efs *fs, struct einode *ei, uint32_t from)
 {

@@ -9,8 +9,8 @@
  *             +------+------+-------+---------+-----------+-----------+-------------+  extent nodes ... |
  *
  * Interface.  Structures and numbers only; efs_* helpers on them are in layout.h.
- * Invariants. I1 every structure is little-endian and has no padding: packed where members are not aligned by nature, and
- *             its size is asserted here.
+ * Invariants. I1 every structure is little-endian and has no padding: packed where members are not aligned
+ *             by nature, and its size is asserted here.
  *             I2 every metadata block but the two superblocks starts with struct efs_mb.
  *             I3 block number 0 is never pointed at; inode 0 is none; inode 1 is the root directory.
  * Locks.      None.
@@ -114,12 +114,13 @@ struct efs_super {
 	uint32_t crc;			/* 4092 CRC-32C of the bytes before it */
 };
 _Static_assert(sizeof(struct efs_super) == EFS_BLOCK, "the superblock is a block");
-_Static_assert(offsetof(struct efs_super, uuid) == 72 && offsetof(struct efs_super, fsid) == 124, "super offsets");
-_Static_assert(offsetof(struct efs_super, incompat) == 208 && offsetof(struct efs_super, seq) == 256, "super offsets");
+_Static_assert(offsetof(struct efs_super, uuid) == 72 && offsetof(struct efs_super, fsid) == 124, "super");
+_Static_assert(offsetof(struct efs_super, incompat) == 208 && offsetof(struct efs_super, seq) == 256, "super");
 
 /* ---- 3.0: the head of every metadata block ---------------------------------------------------- */
 
-#define EFS_FOURCC(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
+#define EFS_FOURCC(a, b, c, d) \
+	((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 #define EFS_MB_BMAP   EFS_FOURCC('E', 'B', 'M', 'P')
 #define EFS_MB_IMAP   EFS_FOURCC('E', 'I', 'M', 'P')
 #define EFS_MB_INODES EFS_FOURCC('E', 'I', 'N', 'O')
@@ -194,7 +195,8 @@ struct efs_inode {
 	};
 };
 _Static_assert(sizeof(struct efs_inode) == EFS_INODE_SIZE, "inode: 256 bytes");
-_Static_assert(offsetof(struct efs_inode, generation) == 80 && offsetof(struct efs_inode, extents) == 112, "inode");
+_Static_assert(offsetof(struct efs_inode, generation) == 80, "inode");
+_Static_assert(offsetof(struct efs_inode, extents) == 112, "inode");
 
 struct efs_inode_block {
 	struct efs_mb mb;

@@ -1,7 +1,8 @@
 /* layout.c - what is right and wrong on an EclipseFS disk: pure functions on blocks in memory.  (lab 8)
  *
  * Idea.       See layout.h. Everything from a disk is hostile: these checks make it safe to follow.
- * Interface.  efs_*_check() return NULL or what is wrong; efs_*_seal() set checksums; the rest are small helpers.
+ * Interface.  efs_*_check() return NULL or what is wrong; efs_*_seal() set checksums; the rest are small
+ *             helpers.
  * Invariants. I1 no check reads beyond the block it is given, whatever is in it.
  *             I2 after efs_dir_check() said NULL, efs_dirent_next() walks the block without further checks.
  * Locks.      None; the caller owns the memory.
@@ -103,7 +104,8 @@ efs_super_check(const struct efs_super *sb, uint64_t device_blocks)
 		return "an area has the wrong size";
 	if (sb->journal_blocks != 0 && (sb->journal_blocks < EFS_JOURNAL_MIN || sb->journal_blocks > UINT32_MAX))
 		return "journal has an impossible size";
-	if (sb->h.inode_table_offset != sb->itable_start * EFS_BLOCK || sb->h.inode_table_size != sb->itable_blocks * EFS_BLOCK)
+	if (sb->h.inode_table_offset != sb->itable_start * EFS_BLOCK
+	    || sb->h.inode_table_size != sb->itable_blocks * EFS_BLOCK)
 		return "header and superblock disagree about the inode table";
 	if (sb->orphans > sb->h.total_inodes)
 		return "orphan list starts outside";
@@ -139,7 +141,8 @@ efs_mb_seal(void *block)
 	((struct efs_mb *)block)->crc = mb_crc(block);
 }
 
-/* Whether `block` is what belongs in block `number`: the right kind, place, file system, owner, and undamaged. */
+/* Whether `block` is what belongs in block `number`: the right kind, place, file system, owner, and
+ * undamaged. */
 const char *
 efs_mb_check(const void *block, uint32_t magic, uint64_t number, uint32_t fsid, uint32_t owner)
 {
@@ -197,7 +200,8 @@ efs_inode_check(const struct efs_super *sb, const struct efs_inode *di)
 		return wrong;
 	if (di->mode > 0177777)
 		return "impossible mode";
-	if (di->atime_ns > 999999999 || di->mtime_ns > 999999999 || di->ctime_ns > 999999999 || di->btime_ns > 999999999)
+	if (di->atime_ns > 999999999 || di->mtime_ns > 999999999 || di->ctime_ns > 999999999
+	    || di->btime_ns > 999999999)
 		return "impossible nanoseconds";
 	if (di->next_orphan > sb->h.total_inodes)
 		return "orphan list leads outside";
@@ -253,14 +257,16 @@ efs_dirent_next(void *block, uint32_t *off)
 	return de;
 }
 
-/* Whether the records of a directory block fill it exactly and are right one by one. Hashes are not compared. */
+/* Whether the records of a directory block fill it exactly and are right one by one. Hashes are not
+ * compared. */
 const char *
 efs_dir_check(const void *block)
 {
 	const uint8_t *p = block;
 	for (uint32_t off = EFS_DIR_FIRST; off < EFS_BLOCK;) {
 		const struct efs_dirent *de = (const struct efs_dirent *)(p + off);
-		if (EFS_BLOCK - off < EFS_DIRENT_MIN || de->reclen < EFS_DIRENT_MIN || de->reclen % 4 || de->reclen > EFS_BLOCK - off)
+		if (EFS_BLOCK - off < EFS_DIRENT_MIN || de->reclen < EFS_DIRENT_MIN || de->reclen % 4
+		    || de->reclen > EFS_BLOCK - off)
 			return "directory record with an impossible length";
 		if (de->ino && (12u + de->namelen > de->reclen || !efs_name_ok(de->name, de->namelen)))
 			return "directory record with an impossible name";

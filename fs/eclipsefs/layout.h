@@ -1,7 +1,8 @@
 /* layout.h - what is right and wrong on an EclipseFS disk: pure functions on blocks in memory.  (lab 8)
  *
- * Idea.       The rules of FORMAT.md as functions without I/O, allocation or state, so the kernel, mkfs and fsck
- *             cannot disagree about them. A check returns NULL when all is well, else words for the message.
+ * Idea.       The rules of FORMAT.md as functions without I/O, allocation or state, so the kernel, mkfs and
+ *             fsck cannot disagree about them. A check returns NULL when all is well, else words for the
+ *             message.
  */
 #ifndef ECLIPSEFS_LAYOUT_H
 #define ECLIPSEFS_LAYOUT_H
@@ -59,8 +60,8 @@ const char *efs_mb_check(const void *block, uint32_t magic, uint64_t number, uin
 
 bool efs_imap_block_used(const struct efs_bitmap *map, uint32_t bit);
 const char *efs_inode_check(const struct efs_super *sb, const struct efs_inode *di);
-const char *efs_extents_check(const struct efs_super *sb, const struct efs_extent *e, unsigned count, unsigned level,
-    uint64_t lo, uint64_t hi);
+const char *efs_extents_check(const struct efs_super *sb, const struct efs_extent *e, unsigned count,
+    unsigned level, uint64_t lo, uint64_t hi);
 int efs_extent_search(const struct efs_extent *e, unsigned count, uint32_t logical);
 
 struct efs_dirent *efs_dirent_next(void *block, uint32_t *off);

@@ -1,7 +1,8 @@
 /* names.c - changes of names: lookup, create, link, unlink, rename.                            (lab 8)
  *
- * Idea.       Each is one transaction: find, check everything that can be refused, then change records, link counts and times,
- *             and store the inodes concerned. A directory's link count is 2 and one for each subdirectory.
+ * Idea.       Each is one transaction: find, check everything that can be refused, then change records,
+ *             link counts and times, and store the inodes concerned. A directory's link count is 2 and one
+ *             for each subdirectory.
  * Interface.  The dir_ops at the end.
  * Invariants. I1 until the last check has passed, nothing is changed that cannot be taken back.
  *             I2 an inode with a name is stored before the name is written.
@@ -25,7 +26,8 @@ store_later(struct efs *fs, struct inode *ip)
 	inode_dirty(ip);
 }
 
-/* A directory's names have changed now. What matters is stored in this transaction; mere times when the VFS says so. */
+/* A directory's names have changed now. What matters is stored in this transaction; mere times when the
+ * VFS says so. */
 static void
 dir_changed(struct efs *fs, struct inode *dir)
 {
@@ -64,7 +66,8 @@ names_lookup(struct inode *dir, const char *name, size_t len, struct inode **out
 	if (!stray && (*out)->nlink > 0)
 		return 0;
 	mutex_lock(&fs->lock);
-	err = efs_damage(fs, "inode %u has a name in %lu, but %s", ino, dir->ino, stray ? "another parent" : "no links");
+	err = efs_damage(fs, "inode %u has a name in %lu, but %s", ino, dir->ino,
+		stray ? "another parent" : "no links");
 	mutex_unlock(&fs->lock);
 	(*out)->nlink += (*out)->nlink == 0;		/* not ours to free */
 	inode_put(*out);
@@ -86,8 +89,8 @@ inode_begin(struct efs *fs, struct inode *dir, struct inode *ip, const char *tar
 
 /* dir_ops.create. */
 static int
-names_create(struct inode *dir, const char *name, size_t len, uint32_t mode, uint32_t rdev, const char *target,
-	struct inode **out)
+names_create(struct inode *dir, const char *name, size_t len, uint32_t mode, uint32_t rdev,
+	const char *target, struct inode **out)
 {
 	struct efs *fs = efs_of(dir);
 	bool sub = S_ISDIR(mode);
@@ -157,7 +160,8 @@ name_lost(struct efs *fs, struct inode *dir, struct inode *ip)
 
 /* Find the name of `ip` in `dir`; -EIO when it is another inode's. */
 static int
-name_find(struct efs *fs, struct inode *dir, const char *name, size_t len, struct inode *ip, struct dirref *at)
+name_find(struct efs *fs, struct inode *dir, const char *name, size_t len, struct inode *ip,
+	struct dirref *at)
 {
 	int err = efs_dir_find(fs, dir, name, len, at);
 
@@ -200,7 +204,8 @@ names_unlink(struct inode *dir, const char *name, size_t len, struct inode *ip)
 
 /* The new name leads to ip: over the one of `target`, or a fresh one. */
 static int
-name_place(struct efs *fs, struct inode *dir, const char *name, size_t len, struct inode *ip, struct inode *target)
+name_place(struct efs *fs, struct inode *dir, const char *name, size_t len, struct inode *ip,
+	struct inode *target)
 {
 	struct dirref at;
 

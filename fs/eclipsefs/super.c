@@ -1,14 +1,16 @@
 /* super.c - mounting, syncing and unmounting EclipseFS.                                        (lab 8)
  *
- * Idea.       The version in the first block decides: 2.0 goes to v2fs.c, 3.0 is ours. While mounted for writing, the superblock
- *             on the disk lacks EFS_CLEAN, so that a later mount (or fsck) knows when nobody unmounted it.
+ * Idea.       The version in the first block decides: 2.0 goes to v2fs.c, 3.0 is ours. While mounted for
+ *             writing, the superblock on the disk lacks EFS_CLEAN, so that a later mount (or fsck) knows
+ *             when nobody unmounted it.
  *
  *             mount: superblock -> journal -> count, if not clean -> root -> mark in use -> free orphans
  *
  * Interface.  Registers the file-system type "eclipsefs".
- * Invariants. I1 a file system that is damaged, wants a journal we do not have, or lies on a read-only disk is read-only.
- * Locks.      mounted_lock, RANK(8, 60), for the list of what is mounted; fs->lock, taken here for the parts that change
- *             buffers; a mount that is not finished is ours alone.
+ * Invariants. I1 a file system that is damaged, wants a journal we do not have, or lies on a read-only disk
+ *             is read-only.
+ * Locks.      mounted_lock, RANK(8, 60), for the list of what is mounted; fs->lock, taken here for the
+ *             parts that change buffers; a mount that is not finished is ours alone.
  */
 #include "fs/eclipsefs/efs.h"
 
@@ -94,7 +96,8 @@ readonly_why(struct efs *fs)
 	return NULL;
 }
 
-/* See to the journal: replay is the journal's own work, if there is one; without, a log that is not empty must wait. */
+/* See to the journal: replay is the journal's own work, if there is one; without, a log that is not empty
+ * must wait. */
 static int
 journal_mount(struct efs *fs)
 {

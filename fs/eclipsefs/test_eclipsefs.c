@@ -266,7 +266,8 @@ KTEST(8, efs_files)
 	kfree(back);
 }
 
-/* Names of one file straight through the directory's operations: nothing of them stays in the VFS's caches. */
+/* Names of one file straight through the directory's operations: nothing of them stays in the VFS's
+ * caches. */
 static int
 link_names(const char *form, int first, int count, int step, bool add)
 {

@@ -1,8 +1,9 @@
 /* txn.c - transactions: the slot that a journal fills.                                         (lab 8)
  *
- * Idea.       Every change of metadata happens between efs_begin() and efs_end(), under fs->lock, so at efs_end() the buffers
- *             are consistent. Without a journal that is all: dirty buffers go home in any order, and a crash in
- *             between needs fsck. With one, the same calls make each transaction reach the disk whole or not at all.
+ * Idea.       Every change of metadata happens between efs_begin() and efs_end(), under fs->lock, so at
+ *             efs_end() the buffers are consistent. Without a journal that is all: dirty buffers go home in
+ *             any order, and a crash in between needs fsck. With one, the same calls make each transaction
+ *             reach the disk whole or not at all.
  * Interface.  efs_begin, efs_end, efs_commit; efs_txn_register for the journal.
  * Invariants. I1 between efs_begin and efs_end fs->lock is held. I2 fs->txn is never NULL.
  * Locks.      fs->lock.

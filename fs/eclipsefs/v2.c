@@ -6,10 +6,11 @@
  *                                    |                ^
  *                                    +----------------+  table + table_size + rel
  *
- *             A node is tagged values (TLVs); contents and directory entries are one of them. Since anything may
- *             lie anywhere, all reading goes through a byte-addressed function of the caller's.
+ *             A node is tagged values (TLVs); contents and directory entries are one of them. Since
+ *             anything may lie anywhere, all reading goes through a byte-addressed function of the caller's.
  * Interface.  efs2_open(), then efs2_node_get() by inode number and efs2_dirent_get() through a directory.
- * Invariants. I1 nothing outside [0, limit) is ever read. I2 every loop moves forward in a record of known size.
+ * Invariants. I1 nothing outside [0, limit) is ever read. I2 every loop moves forward in a record of known
+ *             size.
  * Locks.      None: struct efs2_fs does not change after efs2_open().
  */
 #include "fs/eclipsefs/v2.h"

@@ -17,7 +17,8 @@ struct efs2_fs {
 	uint64_t created;
 };
 
-/* What a node record says. Content: `size` bytes of the file, link target or directory entries at `content`. */
+/* What a node record says. Content: `size` bytes of the file, link target or directory entries at
+ * `content`. */
 struct efs2_info {
 	uint32_t ino, mode, uid, gid, nlink;
 	uint64_t size;			/* as stat gives it: 0 for directories */
@@ -29,6 +30,7 @@ struct efs2_info {
 
 int efs2_open(struct efs2_fs *fs, efs2_read_fn *read, void *ctx, uint64_t limit, const char **wrong);
 int efs2_node_get(struct efs2_fs *fs, uint32_t ino, struct efs2_info *out);
-int efs2_dirent_get(struct efs2_fs *fs, const struct efs2_info *dir, uint64_t *pos, uint32_t *ino, char name[256]);
+int efs2_dirent_get(struct efs2_fs *fs, const struct efs2_info *dir, uint64_t *pos, uint32_t *ino,
+    char name[256]);
 
 #endif

@@ -1,8 +1,9 @@
 /* v2fs.c - EclipseFS 2.0 images as a read-only file system.                                    (lab 8)
  *
- * Idea.       v2.c knows the format and reads bytes; here the bytes come from the buffer cache, as blocks without a head
- *             (EBUF_RAW), and go to the VFS. Nothing in a 2.0 image is aligned, so pages are copied together, not read into.
- *             A directory that is used gets an index, as those of 3.0 do; the first of names that occur twice wins.
+ * Idea.       v2.c knows the format and reads bytes; here the bytes come from the buffer cache, as blocks
+ *             without a head (EBUF_RAW), and go to the VFS. Nothing in a 2.0 image is aligned, so pages are
+ *             copied together, not read into. A directory that is used gets an index, as those of 3.0 do;
+ *             the first of names that occur twice wins.
  * Interface.  efs2_mount().
  * Invariants. I1 the file system never changes: fs->readonly, and the VFS sees MS_RDONLY.
  * Locks.      fs->lock around v2.c.
@@ -256,7 +257,8 @@ static const struct inode_ops v2_iops = {
 	.read_pages = v2_read,
 };
 
-/* Mount a 2.0 image: fs is made, its magic and version have been seen. Returns 0, -EINVAL (said why), -EIO, -ENOMEM. */
+/* Mount a 2.0 image: fs is made, its magic and version have been seen. Returns 0, -EINVAL (said why),
+ * -EIO, -ENOMEM. */
 int
 efs2_mount(struct efs *fs)
 {

@@ -1,9 +1,10 @@
 /* eclipsefs_sim.c - the kernel's EclipseFS driver, compiled for the host under sanitizers.
  *
- * Idea.       The driver's own sources are linked with a small single-threaded imitation of what lies below and around them:
- *             memory, block device (a file), inode cache, page cache. Random operations are compared with a model in memory; or
- *             a hostile image is walked all over. fsck.eclipsefs then judges the image (test_eclipsefs_driver.py).
- *             INITCALL is made a constructor on the command line.
+ * Idea.       The driver's own sources are linked with a small single-threaded imitation of what lies below
+ *             and around them: memory, block device (a file), inode cache, page cache. Random operations
+ *             are compared with a model in memory; or a hostile image is walked all over. fsck.eclipsefs
+ *             then judges the image (test_eclipsefs_driver.py). INITCALL is made a constructor on the
+ *             command line.
  * Interface.  eclipsefs_sim random|large|walk IMAGE SEED OPS [1-in-N allocations fail]
  */
 #include "fs/eclipsefs/efs.h"
@@ -549,7 +550,8 @@ has_children(int o)
 static const char LONG_TARGET[] = "0123456789/0123456789/0123456789/0123456789/0123456789/0123456789/0123456789/0123456789/"
 	"0123456789/0123456789/0123456789/0123456789/0123456789/0123456789/0123456789/0123456789/";
 
-/* In every operation: an error must be one that low memory or a full disk explains, and then nothing has happened. */
+/* In every operation: an error must be one that low memory or a full disk explains, and then nothing has
+ * happened. */
 static bool
 fine(int err)
 {

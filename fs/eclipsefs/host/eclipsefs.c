@@ -1,9 +1,11 @@
 /* eclipsefs.c - look into an EclipseFS image (2.0 and 3.0) from the host: ls, cat, stat, extract.
  *
- * Idea.       A path is walked as the kernel would, links included, inside the image. Extraction goes through directory
- *             file descriptors and never follows a link on the host, so no image can write outside the destination.
+ * Idea.       A path is walked as the kernel would, links included, inside the image. Extraction goes
+ *             through directory file descriptors and never follows a link on the host, so no image can
+ *             write outside the destination.
  * Interface.  eclipsefs ls|cat|stat|extract [options] IMAGE [PATH]
- * Invariants. I1 extraction writes below the destination only. I2 each directory is extracted once, whatever links to it.
+ * Invariants. I1 extraction writes below the destination only. I2 each directory is extracted once,
+ *             whatever links to it.
  * Locks.      None.
  */
 #define _GNU_SOURCE
@@ -182,7 +184,8 @@ entry_print(struct view *v, const struct options *o, const struct node *n, const
 }
 
 static void
-list_directory(struct view *v, const struct options *o, const struct node *dir, const char *path, uint8_t *seen, int depth)
+list_directory(struct view *v, const struct options *o, const struct node *dir, const char *path, uint8_t *seen,
+    int depth)
 {
 	struct entry *list;
 	size_t count;
@@ -250,7 +253,9 @@ content_copy(struct view *v, const struct node *n, int fd, bool sparse)
 			bool skip = sparse && memcmp(buf + i, zero, part) == 0;
 			if (!sparse)
 				part = len - i;
-			ssize_t put = skip ? (ssize_t)part : sparse ? pwrite(fd, buf + i, part, (off_t)(at + i)) : write(fd, buf + i, part);
+			ssize_t put = (ssize_t)part;
+			if (!skip)
+				put = sparse ? pwrite(fd, buf + i, part, (off_t)(at + i)) : write(fd, buf + i, part);
 			if (put < 0)
 				return -errno;
 			i += (size_t)put;
@@ -318,9 +323,9 @@ command_stat(struct view *v, const char *path)
 	mode_text(n.mode, mode);
 	printf("path: %s", path);
 	target_print(v, &n);
-	printf("\ninode: %u\ntype: %s\nmode: %06o (%s)\nlinks: %u\nuid: %u\ngid: %u\nsize: %llu\nblocks: %llu\n", n.ino,
-	    types[n.mode >> 12 & 15] ? types[n.mode >> 12 & 15] : "unknown", n.mode, mode, n.nlink, n.uid, n.gid,
-	    (unsigned long long)n.size, (unsigned long long)n.blocks);
+	printf("\ninode: %u\ntype: %s\nmode: %06o (%s)\nlinks: %u\nuid: %u\ngid: %u\n", n.ino,
+	    types[n.mode >> 12 & 15] ? types[n.mode >> 12 & 15] : "unknown", n.mode, mode, n.nlink, n.uid, n.gid);
+	printf("size: %llu\nblocks: %llu\n", (unsigned long long)n.size, (unsigned long long)n.blocks);
 	if (n.rdev)
 		printf("device: %u, %u\n", linux_major(n.rdev), linux_minor(n.rdev));
 	time_print("atime", n.atime, n.atime_ns);
@@ -337,13 +342,15 @@ struct extraction {
 	uint8_t *seen;			/* I2: bit per directory inode */
 };
 
-static void extract_node(struct extraction *x, int dir, const struct node *n, const char *name, const char *path, int depth);
+static void extract_node(struct extraction *x, int dir, const struct node *n, const char *name, const char *path,
+    int depth);
 
 static void
 attributes_set(int dir, const struct node *n, const char *name)
 {
 	struct timespec ts[2] = {
-		{ .tv_sec = (time_t)n->atime, .tv_nsec = (long)n->atime_ns }, { .tv_sec = (time_t)n->mtime, .tv_nsec = (long)n->mtime_ns },
+		{ .tv_sec = (time_t)n->atime, .tv_nsec = (long)n->atime_ns },
+		{ .tv_sec = (time_t)n->mtime, .tv_nsec = (long)n->mtime_ns },
 	};
 	bool link = (n->mode & EFS_IFMT) == EFS_IFLNK;
 	if (geteuid() == 0 && fchownat(dir, name, n->uid, n->gid, AT_SYMLINK_NOFOLLOW) != 0)
@@ -386,11 +393,13 @@ extract_special(int dir, const struct node *n, const char *name)
 		return 1;
 	}
 	mode_t type = (n->mode & EFS_IFMT) == EFS_IFCHR ? S_IFCHR : S_IFBLK;
-	return mknodat(dir, name, type | 0600, (dev_t)makedev(linux_major(n->rdev), linux_minor(n->rdev))) != 0 ? -errno : 0;
+	dev_t dev = (dev_t)makedev(linux_major(n->rdev), linux_minor(n->rdev));
+	return mknodat(dir, name, type | 0600, dev) != 0 ? -errno : 0;
 }
 
 static int
-extract_directory(struct extraction *x, int dir, const struct node *n, const char *name, const char *path, int depth)
+extract_directory(struct extraction *x, int dir, const struct node *n, const char *name, const char *path,
+    int depth)
 {
 	struct entry *list;
 	size_t count;
@@ -424,7 +433,8 @@ extract_directory(struct extraction *x, int dir, const struct node *n, const cha
 
 /* Make what `n` is under `name` in host directory `dir`. `path` is relative to the destination. */
 static void
-extract_node(struct extraction *x, int dir, const struct node *n, const char *name, const char *path, int depth)
+extract_node(struct extraction *x, int dir, const struct node *n, const char *name, const char *path,
+    int depth)
 {
 	uint32_t type = n->mode & EFS_IFMT;
 	int err;
@@ -502,7 +512,8 @@ usage(void)
 	    "       eclipsefs cat IMAGE PATH                     write a file to standard output\n"
 	    "       eclipsefs stat IMAGE [PATH]                  a file's, or the file system's, attributes\n"
 	    "       eclipsefs extract [-C DIR] IMAGE [PATH]      copy a file or tree into DIR (default: here)\n"
-	    "IMAGE is an EclipseFS 2.0 or 3.0, or a whole disk with one in a partition; --offset BYTES says where.\n");
+	    "IMAGE is an EclipseFS 2.0 or 3.0, or a whole disk with one in a partition;\n"
+	    "--offset BYTES says where.\n");
 	exit(2);
 }
 
@@ -531,7 +542,9 @@ command_run(struct view *v, const struct options *o, const char *command, const 
 int
 main(int argc, char **argv)
 {
-	static const struct option longs[] = { { "offset", 1, NULL, 'o' }, { "directory", 1, NULL, 'C' }, { NULL, 0, NULL, 0 } };
+	static const struct option longs[] = {
+		{ "offset", 1, NULL, 'o' }, { "directory", 1, NULL, 'C' }, { NULL, 0, NULL, 0 },
+	};
 	struct options o = { .offset = OFFSET_UNKNOWN, .dest = "." };
 	struct view *v = xalloc(sizeof(*v));
 	for (int c; (c = getopt_long(argc, argv, "lRiaC:", longs, NULL)) != -1;) {

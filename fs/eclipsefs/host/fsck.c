@@ -1,14 +1,16 @@
 /* fsck.c - check an EclipseFS 3.0 and mend it.
  *
- * Idea.       One pass computes from the inodes and directories alone what the maps, link counts and lists ought to say, and
- *             compares. A mend repairs what is wrong in the simplest way and may leave something for the next pass to find (an
- *             inode cleared, so a name that points nowhere); passes are repeated until one finds nothing.
+ * Idea.       One pass computes from the inodes and directories alone what the maps, link counts and lists
+ *             ought to say, and compares. A mend repairs what is wrong in the simplest way and may leave
+ *             something for the next pass to find (an inode cleared, so a name that points nowhere); passes
+ *             are repeated until one finds nothing.
  *
- *             superblock -> journal -> inodes, extents -> directories -> reachability, links -> orphans -> maps, counts
+ *             superblock -> journal -> inodes, extents -> directories -> links -> orphans -> maps, counts
  *
  * Interface.  fsck.eclipsefs [-n|-y] IMAGE; exit status 0 clean, 1 mended, 4 left broken, 8 could not run.
  * Invariants. I1 with -n nothing is written; a journal that waits for replay is looked at as if replayed.
- *             I2 each block is claimed once, each extent node visited once: no loop in the image makes us loop.
+ *             I2 each block is claimed once, each extent node visited once: no loop in the image makes us
+ *             loop.
  *             I3 memory is in proportion to the image's real size.
  * Locks.      None.
  */
@@ -164,8 +166,8 @@ extents_push(struct extents *x, struct efs_extent e)
 	x->e[x->n++] = e;
 }
 
-/* Collect the good extents of a (sub)tree into `x` and claim them, the first of overlapping claims wins; count the
- * nodes that were claimed in *nodes. Returns false if anything was wrong (said so). */
+/* Collect the good extents of a (sub)tree into `x` and claim them, the first of overlapping claims wins;
+ * count the nodes that were claimed in *nodes. Returns false if anything was wrong (said so). */
 static bool
 extents_collect(struct check *c, uint32_t ino, const struct efs_extent *e, unsigned count, unsigned level,
     uint64_t lo, uint64_t hi, struct extents *x, uint64_t *nodes)
@@ -231,7 +233,8 @@ nodes_build(struct check *c, uint32_t ino, struct extents *x, unsigned level, ui
 	return true;
 }
 
-/* Make the collected extents of inode `ino` its extents again (mending). All good blocks are claimed by now. */
+/* Make the collected extents of inode `ino` its extents again (mending). All good blocks are claimed by
+ * now. */
 static void
 extents_rebuild(struct check *c, uint32_t ino)
 {
@@ -388,7 +391,8 @@ inode_check(struct check *c, uint32_t ino)
 		inode_extents_check(c, ino);
 }
 
-/* Read inode-table block `k` if any of its inodes is in use, and see which are. `known`: the map can be believed. */
+/* Read inode-table block `k` if any of its inodes is in use, and see which are. `known`: the map can be
+ * believed. */
 static void
 table_block_read(struct check *c, uint64_t k, bool known)
 {
@@ -440,7 +444,9 @@ inodes_read(struct check *c)
 		if (wrong)
 			problem(c, "inode map block %llu: %s", (unsigned long long)k, wrong);
 		uint64_t first = k * EFS_MAP_BITS + 1;
-		uint64_t last = first + EFS_MAP_BITS - 1 < c->sb.h.total_inodes ? first + EFS_MAP_BITS - 1 : c->sb.h.total_inodes;
+		uint64_t last = first + EFS_MAP_BITS - 1;
+		if (last > c->sb.h.total_inodes)
+			last = c->sb.h.total_inodes;
 		for (uint64_t ino = first; ino <= last && !wrong; ino++)
 			c->st[ino].used = map.bits[(ino - first) / 64] >> (ino - first) % 64 & 1;
 		uint64_t t = k * EFS_MAP_BITS / EFS_INODES_PER_BLOCK;
@@ -768,7 +774,9 @@ lost_found(struct check *c)
 	if (!ino || !dir_insert(c, EFS_ROOT_INO, name, ino, EFS_IFDIR))
 		return 0;
 	struct efs_inode *di = inode_at(c, ino);
-	*di = (struct efs_inode){ .mode = EFS_IFDIR | 0700, .nlink = 2, .parent = EFS_ROOT_INO, .generation = di->generation + 1 };
+	*di = (struct efs_inode){
+		.mode = EFS_IFDIR | 0700, .nlink = 2, .parent = EFS_ROOT_INO, .generation = di->generation + 1,
+	};
 	di->atime = di->mtime = di->ctime = di->btime = (int64_t)time(NULL);
 	c->st[ino] = (struct inode_state){ .used = true, .refs = 1, .parent = EFS_ROOT_INO, .reached = true };
 	c->st[EFS_ROOT_INO].subdirs++;
@@ -995,7 +1003,8 @@ super_read(struct check *c)
 	}
 	const char *wrong = super_wrong(c, &c->sb), *copy_wrong = super_wrong(c, &copy);
 	if (!wrong) {
-		if (copy_wrong || memcmp(copy.uuid, c->sb.uuid, offsetof(struct efs_super, state) - offsetof(struct efs_super, uuid)))
+		const size_t fixed = offsetof(struct efs_super, state) - offsetof(struct efs_super, uuid);
+		if (copy_wrong || memcmp(copy.uuid, c->sb.uuid, fixed))
 			problem(c, "the copy of the superblock is damaged");
 		return 0;
 	}
@@ -1114,7 +1123,9 @@ check_run(struct check *c)
 		puts("mended");
 	else
 		puts("BROKEN");
-	return total == 0 ? STATUS_CLEAN : c->mend && c->problems == 0 && !c->write_failed ? STATUS_MENDED : STATUS_BROKEN;
+	if (total == 0)
+		return STATUS_CLEAN;
+	return c->mend && c->problems == 0 && !c->write_failed ? STATUS_MENDED : STATUS_BROKEN;
 }
 
 static _Noreturn void

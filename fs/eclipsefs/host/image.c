@@ -176,7 +176,8 @@ block_write(struct image *im, uint64_t block, const void *buf)
 	return image_write(im, block * EFS_BLOCK, buf, EFS_BLOCK);
 }
 
-/* Whether an EclipseFS, of any version or with a damaged first superblock, starts at byte `at` of the file. */
+/* Whether an EclipseFS, of any version or with a damaged first superblock, starts at byte `at` of the
+ * file. */
 static bool
 is_filesystem(struct image *im, uint64_t at)
 {
@@ -191,13 +192,15 @@ is_filesystem(struct image *im, uint64_t at)
 
 /* Take [first, last] (sectors) as the window if it is wanted and inside a file of `size` bytes. */
 static bool
-partition_take(struct image *im, uint64_t first, uint64_t last, uint64_t size, bool is_linux, enum image_want want)
+partition_take(struct image *im, uint64_t first, uint64_t last, uint64_t size, bool is_linux,
+    enum image_want want)
 {
 	if (first == 0 || last < first || first >= size / SECTOR)
 		return false;
 	if (last >= size / SECTOR)
 		last = size / SECTOR - 1;
-	if ((want == IMAGE_FILESYSTEM && !is_filesystem(im, first * SECTOR)) || (want == IMAGE_PARTITION && !is_linux)
+	if ((want == IMAGE_FILESYSTEM && !is_filesystem(im, first * SECTOR))
+	    || (want == IMAGE_PARTITION && !is_linux)
 	    || (want == IMAGE_AT_OFFSET && first * SECTOR != im->offset))
 		return false;
 	im->offset = first * SECTOR;
@@ -242,8 +245,8 @@ mbr_search(struct image *im, uint64_t size, enum image_want want)
 	return false;
 }
 
-/* Set the window: at `offset` when given (a partition that starts there bounds it), else where a file system (or, for IMAGE_PARTITION, a Linux partition)
- * is found, else the whole file. */
+/* Set the window: at `offset` when given (a partition that starts there bounds it), else where a file
+ * system (or, for IMAGE_PARTITION, a Linux partition) is found, else the whole file. */
 static void
 window_find(struct image *im, uint64_t size, uint64_t offset, enum image_want want)
 {

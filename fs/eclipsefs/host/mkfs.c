@@ -1,8 +1,8 @@
 /* mkfs.c - make an EclipseFS 3.0, filled from a directory of the host.
  *
- * Idea.       The new file system is built once, front to back: areas first, then everything allocated in order by
- *             a cursor, so each file is one extent. Maps and inodes are kept in memory and written at the end; the
- *             superblock last.
+ * Idea.       The new file system is built once, front to back: areas first, then everything allocated in
+ *             order by a cursor, so each file is one extent. Maps and inodes are kept in memory and written
+ *             at the end; the superblock last.
  * Interface.  mkfs.eclipsefs [-d DIR] [-s SIZE] [-L LABEL] [options] IMAGE
  * Invariants. I1 nothing outside the window is written. I2 with SOURCE_DATE_EPOCH the result depends on the
  *             arguments and the tree only: names are sorted, times are those of the tree, at most the epoch.
@@ -422,8 +422,9 @@ static uint32_t
 mode_of(const struct stat *st)
 {
 	uint32_t perm = st->st_mode & 07777;
-	return perm | (S_ISREG(st->st_mode) ? EFS_IFREG : S_ISDIR(st->st_mode) ? EFS_IFDIR : S_ISLNK(st->st_mode) ? EFS_IFLNK
-	    : S_ISCHR(st->st_mode) ? EFS_IFCHR : S_ISBLK(st->st_mode) ? EFS_IFBLK : S_ISFIFO(st->st_mode) ? EFS_IFIFO : 0);
+	return perm | (S_ISREG(st->st_mode) ? EFS_IFREG : S_ISDIR(st->st_mode) ? EFS_IFDIR
+	    : S_ISLNK(st->st_mode) ? EFS_IFLNK : S_ISCHR(st->st_mode) ? EFS_IFCHR
+	    : S_ISBLK(st->st_mode) ? EFS_IFBLK : S_ISFIFO(st->st_mode) ? EFS_IFIFO : 0);
 }
 
 static void dir_fill(struct builder *b, uint32_t ino, const char *path);

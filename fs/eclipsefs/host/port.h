@@ -17,7 +17,8 @@
 static inline uint64_t
 linux_dev(uint32_t maj, uint32_t min)
 {
-	return (min & 0xffu) | (uint64_t)(maj & 0xfffu) << 8 | (uint64_t)(min & ~0xffu) << 12 | (uint64_t)(maj & ~0xfffu) << 32;
+	return (min & 0xffu) | (uint64_t)(maj & 0xfffu) << 8 | (uint64_t)(min & ~0xffu) << 12
+	    | (uint64_t)(maj & ~0xfffu) << 32;
 }
 
 static inline uint32_t

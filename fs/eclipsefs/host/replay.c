@@ -1,7 +1,7 @@
 /* replay.c - what the journal of an image holds: the scan of FORMAT.md section 8.
  *
- * Idea.       Follow the transactions from `start`; keep those that are complete; collect their images and revokes. The
- *             caller writes the images home, or looks at the file system as if it had.
+ * Idea.       Follow the transactions from `start`; keep those that are complete; collect their images and
+ *             revokes. The caller writes the images home, or looks at the file system as if it had.
  * Interface.  log_read(), log_super_init().
  * Invariants. I1 at most length-1 log blocks are looked at, whatever they say.
  * Locks.      None.
@@ -112,7 +112,8 @@ revoke_compare(const void *a, const void *b)
 	return x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
-/* Whether a transaction after `i`'s revoked its block. Revokes are sorted; the last of a block is the newest. */
+/* Whether a transaction after `i`'s revoked its block. Revokes are sorted; the last of a block is the
+ * newest. */
 static bool
 is_revoked(const struct scan *s, const struct log_image *i)
 {
@@ -128,7 +129,8 @@ is_revoked(const struct scan *s, const struct log_image *i)
 }
 
 /* Read the log of the file system with superblock `sb`. The caller frees out->images.
- * Returns: NULL, with out->n == 0 when there is nothing to replay; or what is wrong with the log's superblock. */
+ * Returns: NULL, with out->n == 0 when there is nothing to replay; or what is wrong with the log's
+ * superblock. */
 const char *
 log_read(struct image *im, const struct efs_super *sb, struct log_content *out)
 {

@@ -1,7 +1,8 @@
 /* view.c - reading a file system of either version: one set of calls for 2.0 and 3.0.
  *
- * Idea.       view_open() looks at the version; the other calls branch on it once each. All checks of the format are
- *             made on the way; what fails is a message and -EBADMSG, and the caller goes on with the next thing.
+ * Idea.       view_open() looks at the version; the other calls branch on it once each. All checks of the
+ *             format are made on the way; what fails is a message and -EBADMSG, and the caller goes on with
+ *             the next thing.
  * Interface.  See view.h. view_entries() gives a directory sorted by name, without later duplicates.
  * Invariants. I1 an image can make us fail, not crash, hang or use memory out of proportion to its size.
  * Locks.      None.
