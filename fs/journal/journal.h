@@ -1,0 +1,87 @@
+/* journal.h - the write-ahead log of one mounted EclipseFS.                                    (lab 9)
+ *
+ * Idea.       Metadata blocks changed between efs_begin() and efs_end() belong to the running transaction. A commit copies them all to
+ *             the log and makes that durable; only then may they be written to their home places. After a crash either the
+ *             log has the whole transaction, and replay finishes it, or it does not, and no home place has seen any of it.
+ *
+ *                 running --commit--> in the log, durable --checkpoint--> home, durable; its log space is free again
+ *                                          `---- crash: replayed at mount ----^
+ *
+ *             The ring in blocks, 0 being its superblock:
+ *
+ *                 | super | ... free ... | tail: oldest not home | ... | newest | head: next to write | ... free ... |
+ *
+ * Interface.  Fills struct efs_txn_ops (fs/eclipsefs/efs.h); FORMAT.md section 8 is the disk side.
+ * Invariants. J1 (write-ahead) a buffer changed by the running transaction is never written home.
+ *             J2 (order) file data that the running transaction makes reachable is durable before its commit block is written.
+ *             J3 (no reuse) a block freed by a transaction is not handed out before that transaction is durable.
+ *             J4 (log) from tail to head lie complete transactions numbered without a gap; all that is not home is among them.
+ *             J5 log space is overwritten only after the superblock on the disk no longer counts it, durably.
+ *             J6 (revoke) the log never replays a block over what a later owner wrote there as file data.
+ * Locks.      fs->lock guards everything here.
+ */
+#ifndef FS_JOURNAL_JOURNAL_H
+#define FS_JOURNAL_JOURNAL_H
+
+#include "fs/eclipsefs/efs.h"
+
+#define LOG_IOS 8			/* requests in flight while the log is written */
+#define LOG_BLOCKS_MAX (1u << 17)	/* a larger log is refused: 512 MiB */
+
+/* One request of consecutive log blocks. */
+struct log_io {
+	struct bio bio;
+	struct bio_vec vec[BIO_NVEC];
+	bool busy;			/* [a] */
+};
+
+struct freed { uint64_t block, len; };
+
+/* key: I immutable after mount; f fs->lock */
+struct journal {
+	struct efs *fs;			/* [I] */
+	uint64_t area;			/* [I] first block of the log area: its superblock */
+	uint32_t length;		/* [I] blocks of the area */
+	uint32_t margin;		/* [I] blocks that one transaction may well need */
+	bool active;			/* [f] the log superblock on the disk has start != 0 */
+
+	uint64_t seq;			/* [f] number of the running transaction */
+	uint32_t head;			/* [f] ring block that is written next */
+	uint32_t used;			/* [f] ring blocks from tail to head */
+	uint32_t nrunning;		/* [f] buffers the running transaction has changed (at least) */
+	struct freed *freed;		/* [f] J3: by the running transaction */
+	uint32_t nfreed, room_freed;
+	uint64_t *revoked;		/* [f] J6: by the running transaction */
+	uint32_t nrevoked, room_revoked;
+	bool home_next;			/* [f] a revoke could not be noted: checkpoint right after the commit instead */
+
+	struct efs_jsuper *super;	/* [f] */
+	struct log_io io[LOG_IOS];	/* [f] */
+	struct log_io *open;		/* [f] the request being filled, or NULL */
+	int error;			/* [a] first error of the log writes under way */
+	struct waitq wait;		/* a request is done */
+};
+
+static inline struct journal *journal_of(struct efs *fs) { return fs->journal; }
+
+/* log.c: the ring. All may sleep; fs->lock held. */
+int  log_write(struct journal *j, void *block);		/* queue one block at head, head moves on; the block must stay until log_wait */
+int  log_wait(struct journal *j);			/* all queued blocks are written: 0 or the first error */
+uint64_t log_place(const struct journal *j, uint32_t ring);	/* where ring block lies on the disk */
+uint32_t log_after(const struct journal *j, uint32_t ring, uint32_t n);
+int  log_super_write(struct journal *j, uint32_t start);	/* start, and seq of the running transaction; durable when it returns */
+int  log_super_read(struct journal *j, uint32_t *start);
+int  log_block_read(struct journal *j, uint64_t block, void *buf);	/* any block of the disk */
+int  log_block_write(struct journal *j, uint64_t block, void *buf);
+
+/* recover.c */
+int  journal_recover(struct journal *j);
+
+/* commit.c */
+int  journal_begin(struct efs *fs);
+void journal_dirty(struct efs *fs, struct ebuf *b);
+void journal_freed(struct efs *fs, uint64_t block, uint64_t len, bool metadata);
+int  journal_commit(struct efs *fs);
+int  journal_close(struct efs *fs);
+
+#endif
