@@ -78,11 +78,7 @@ problem(struct check *c, const char *fmt, ...)
 static int
 read_block(struct check *c, uint64_t block, void *buf)
 {
-	if (!c->mend)
-		for (size_t i = c->log.n; i > 0; i--)
-			if (c->log.images[i - 1].block == block)
-				return block_read(&c->im, c->log.images[i - 1].at, buf);
-	return block_read(&c->im, block, buf);
+	return c->mend ? block_read(&c->im, block, buf) : log_block_read(&c->im, &c->log, block, buf);
 }
 
 static void

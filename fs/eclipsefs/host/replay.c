@@ -2,7 +2,7 @@
  *
  * Idea.       Follow the transactions from `start`; keep those that are complete; collect their images and
  *             revokes. The caller writes the images home, or looks at the file system as if it had.
- * Interface.  log_read(), log_super_init().
+ * Interface.  log_read(), log_block_read(), log_super_init().
  * Invariants. I1 at most length-1 log blocks are looked at, whatever they say.
  * Locks.      None.
  */
@@ -168,6 +168,16 @@ log_read(struct image *im, const struct efs_super *sb, struct log_content *out)
 	out->n = kept;
 	free(s.revokes);
 	return NULL;
+}
+
+/* Block `block` as it will be when the log has been replayed. Returns 0 or -errno. */
+int
+log_block_read(struct image *im, const struct log_content *log, uint64_t block, void *buf)
+{
+	for (size_t i = log->n; i > 0; i--)
+		if (log->images[i - 1].block == block)
+			return block_read(im, log->images[i - 1].at, buf);
+	return block_read(im, block, buf);
 }
 
 /* An empty log's superblock. */

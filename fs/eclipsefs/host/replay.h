@@ -14,6 +14,7 @@ struct log_content {
 };
 
 const char *log_read(struct image *im, const struct efs_super *sb, struct log_content *out);
+int log_block_read(struct image *im, const struct log_content *log, uint64_t block, void *buf);
 void log_super_init(struct efs_jsuper *js, const struct efs_super *sb, uint64_t next_seq);
 
 #endif

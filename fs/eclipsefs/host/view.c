@@ -48,6 +48,10 @@ view_open(struct view *v, const char *path, uint64_t offset)
 			wrong = NULL;
 	} else if (v->version == EFS_VERSION_3) {
 		wrong = efs_super_check(&v->sb, v->im.bytes / EFS_BLOCK);
+		if (!wrong && log_read(&v->im, &v->sb, &v->log) == NULL && v->log.transactions > 0)
+			err = log_block_read(&v->im, &v->log, EFS_SUPER_BLOCK, &v->sb);
+		if (!wrong && err == 0)
+			wrong = efs_super_check(&v->sb, v->im.bytes / EFS_BLOCK);
 	} else {
 		complain("%s: EclipseFS version %u.%u (0x%08x): only 2.0 and 3.0 can be read", path, v->version >> 16,
 		    v->version & 0xffff, v->version);
@@ -68,7 +72,7 @@ view_inodes(const struct view *v)
 static int
 meta_read(struct view *v, uint32_t magic, uint64_t block, uint32_t owner, void *buf)
 {
-	int err = block_read(&v->im, block, buf);
+	int err = log_block_read(&v->im, &v->log, block, buf);
 	if (err)
 		return err;
 	const char *wrong = efs_mb_check(buf, magic, block, v->sb.fsid, owner);

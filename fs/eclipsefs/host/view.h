@@ -3,6 +3,7 @@
 #define ECLIPSEFS_HOST_VIEW_H
 
 #include "fs/eclipsefs/host/image.h"
+#include "fs/eclipsefs/host/replay.h"
 #include "fs/eclipsefs/layout.h"
 #include "fs/eclipsefs/v2.h"
 
@@ -21,6 +22,7 @@ struct view {
 	struct image im;
 	uint32_t version;
 	struct efs_super sb;		/* 3.0 */
+	struct log_content log;		/* 3.0: what a crash left in the journal; metadata is read through it */
 	struct efs2_fs v2;		/* 2.0 */
 	struct efs_extent_node node;	/* extent node read last */
 	uint64_t node_block;		/* which, or 0 */
