@@ -404,7 +404,10 @@ data_fsync(struct inode *ip, bool datasync)
 	}
 	if (err)
 		return err == -EROFS && !fs->damaged ? 0 : err;
-	return efs_commit(fs, true);
+	err = efs_commit(fs, true);
+	if (err)
+		ei->changed = true;
+	return err;
 }
 
 /* The target of a symlink, cut to n bytes. Returns its length or -errno. */

@@ -498,6 +498,14 @@ journal_default(uint64_t blocks)
 	return n < EFS_JOURNAL_MIN ? EFS_JOURNAL_MIN : n > 8192 ? 8192 : n;
 }
 
+/* One inode for 16 KiB; less dense above 64 GiB, where files are larger. */
+static uint64_t
+inodes_default(uint64_t blocks)
+{
+	const uint64_t many = 4u << 20;
+	return blocks / 4 <= many ? blocks / 4 : many + (blocks - 4 * many) / 256;
+}
+
 /* Decide where everything lies in `blocks` blocks. */
 static void
 super_layout(struct builder *b, uint64_t blocks, uint64_t inodes)
@@ -676,7 +684,7 @@ filesystem_make(const struct options *o)
 	if (o->dir)
 		tree_measure(o->dir, &tree);
 	uint64_t blocks = window_prepare(b, &tree);
-	uint64_t inodes = o->inodes ? o->inodes : blocks / 4;
+	uint64_t inodes = o->inodes ? o->inodes : inodes_default(blocks);
 	if (!o->inodes && inodes < tree.inodes + tree.inodes / 4 + 60)
 		inodes = tree.inodes + tree.inodes / 4 + 60;
 	if (inodes > UINT32_MAX - EFS_INODES_PER_BLOCK)
