@@ -38,21 +38,39 @@ null_seek(struct file *f, int64_t off, int whence)
 	return 0;
 }
 
+/* Zero as much of the program's memory as there is, up to n bytes. */
+static size_t
+zero_some(uint64_t ubuf, size_t n)
+{
+	size_t done = 0;
+
+	if (!user_zero(ubuf, n))
+		return n;
+	while (done < n) {
+		size_t k = PAGE_SIZE - ((ubuf + done) & (PAGE_SIZE - 1));
+
+		k = k < n - done ? k : n - done;
+		if (user_zero(ubuf + done, k))
+			break;
+		done += k;
+	}
+	return done;
+}
+
 /* Zeros, a large piece at a time so that a signal need not wait for gigabytes. */
 static long
 zero_read(struct file *f, uint64_t ubuf, size_t n, uint64_t *pos)
 {
-	size_t done = 0;
+	size_t done = 0, some;
 
 	(void)f, (void)pos;
-	if (n <= BIG)
-		return user_zero(ubuf, n) ? -EFAULT : (long)n;
 	while (done < n) {
 		size_t k = n - done < BIG ? n - done : BIG;
 
-		if (user_zero(ubuf + done, k))
+		some = zero_some(ubuf + done, k);
+		done += some;
+		if (some < k)
 			return done ? (long)done : -EFAULT;
-		done += k;
 		if (done < n && this_cpu->need_resched)
 			thread_yield();
 		if (done < n && signal_pending())
