@@ -6,6 +6,7 @@
  *             |--text--|   |--data--|  ...  |--stack--|
  *
  *             An operation on a range first splits the mappings at its two ends (mm_isolate); then it only meets whole ones.
+ *             Removal needs no split but for a hole in the middle: it cuts the ends off.
  * Interface.  mm_find mm_lookup mm_insert mm_isolate mm_unmap mm_find_area mm_grow_stack, and mm_each for /proc.
  * Invariants. I1 map[i]->hi <= map[i+1]->lo (mm_check).  I2 npages is the sum of their lengths.
  * Locks.      as->lock, held by every caller.
@@ -23,8 +24,10 @@ int
 mm_find(struct aspace *as, uint64_t va)
 {
 	struct vm *vm = vm_of(as);
-	int lo = 0, hi = vm->n;
+	int lo = 0, hi = vm->n, last = vm->last;
 
+	if (last < hi && vm->map[last]->hi > va && (last == 0 || vm->map[last - 1]->hi <= va))
+		return last;
 	while (lo < hi) {
 		int mid = (lo + hi) / 2;
 		if (vm->map[mid]->hi > va)
@@ -32,7 +35,7 @@ mm_find(struct aspace *as, uint64_t va)
 		else
 			lo = mid + 1;
 	}
-	return lo;
+	return vm->last = lo;
 }
 
 struct mapping *
@@ -145,6 +148,16 @@ mm_insert(struct aspace *as, const struct mapping *want)
 	return 0;
 }
 
+/* Let m begin at `at` instead of further down. */
+static void
+mapping_advance(struct mapping *m, uint64_t at)
+{
+	m->index += (at - m->lo) / PAGE_SIZE;
+	if (m->filelen != ~0ul)
+		m->filelen = m->filelen > at - m->lo ? m->filelen - (at - m->lo) : 0;
+	m->lo = at;
+}
+
 /* Split the mapping that straddles `at`, if there is one. */
 static int
 mm_split(struct aspace *as, uint64_t at)
@@ -158,10 +171,7 @@ mm_split(struct aspace *as, uint64_t at)
 	if (map_reserve(vm, 1) < 0 || !(high = kmalloc(sizeof *high)))
 		return -ENOMEM;
 	*high = *m;
-	high->lo = at;
-	high->index = m->index + (at - m->lo) / PAGE_SIZE;
-	if (m->filelen != ~0ul)
-		high->filelen = m->filelen > at - m->lo ? m->filelen - (at - m->lo) : 0;
+	mapping_advance(high, at);
 	/* The object's list must never show the range twice or not at all: shrink and link in one step. */
 	if (m->object) {
 		m->object->ops->ref(m->object);
@@ -183,7 +193,23 @@ mm_isolate(struct aspace *as, uint64_t lo, uint64_t hi)
 	return err ? err : mm_split(as, hi);
 }
 
-/* Remove every mapping in [lo, hi) with its pages. Returns 0, or -ENOMEM when a mapping had to be split and could not. */
+/* Take [lo, hi), which is one end of m but not all of it, and its pages out of m. */
+static void
+mm_trim(struct aspace *as, struct mapping *m, uint64_t lo, uint64_t hi)
+{
+	leaf_zap(as, m, lo, hi, true);
+	vm_of(as)->npages -= (hi - lo) / PAGE_SIZE;
+	if (m->object)
+		spin_lock(&m->object->lock);
+	if (lo > m->lo)
+		m->hi = lo;
+	else
+		mapping_advance(m, hi);
+	if (m->object)
+		spin_unlock(&m->object->lock);
+}
+
+/* Remove [lo, hi) from every mapping, with its pages. Returns 0, or -ENOMEM when a mapping had to be split and could not. */
 int
 mm_unmap(struct aspace *as, uint64_t lo, uint64_t hi)
 {
@@ -192,19 +218,24 @@ mm_unmap(struct aspace *as, uint64_t lo, uint64_t hi)
 
 	if (first == vm->n || vm->map[first]->lo >= hi)
 		return 0;
-	if (vm->map[first]->lo != lo || vm->map[first]->hi != hi) {
-		int err = mm_isolate(as, lo, hi);
+	if (vm->map[first]->lo < lo) {
+		int err = vm->map[first]->hi > hi ? mm_split(as, hi) : 0;
 		if (err)
 			return err;
-		first = mm_find(as, lo);
+		mm_trim(as, vm->map[first], lo, vm->map[first]->hi);
+		first++;
 	}
-	for (last = first; last < vm->n && vm->map[last]->lo < hi; last++) {
+	for (last = first; last < vm->n && vm->map[last]->hi <= hi; last++) {
 		struct mapping *m = vm->map[last];
 
 		vm->npages -= (m->hi - m->lo) / PAGE_SIZE;
 		leaf_zap(as, m, m->lo, m->hi, true);
 		mm_bury(as, m);
 	}
+	if (last < vm->n && vm->map[last]->lo < hi)
+		mm_trim(as, vm->map[last], vm->map[last]->lo, hi);
+	if (first == last)
+		return 0;
 	memmove(&vm->map[first], &vm->map[last], (vm->n - last) * sizeof vm->map[0]);
 	vm->n -= last - first;
 	return 0;

@@ -11,6 +11,7 @@
 struct vm {
 	struct mapping **map;      /* [l] sorted by lo */
 	int n, cap;                /* [l] */
+	int last;                  /* [l] what mm_find found last: programs stay where they are */
 	uint64_t npages;           /* [l] pages in mappings, for RLIMIT_AS */
 	uint64_t stack_low;        /* [l] the main stack never grows below */
 	uint64_t mmap_top;         /* [l] mmap looks for room below, downwards */
