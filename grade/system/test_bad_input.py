@@ -167,7 +167,7 @@ def test_mutated_disk_images(seed, tmp_path):
         sh = Shell(m)
         for i in range(16):
             name = "vd" + "bcdefghijklmnopqrstuvwxyz"[i]
-            sh.run(f"mount -t eclipsefs /dev/{name} /mnt && (busybox find /mnt -type f -exec md5sum {{}} + ; ls -l /mnt/dir; "
+            sh.run(f"mount -t eclipsefs /dev/{name} /mnt && (busybox find /mnt -type f -exec head -c 70000 {{}} + ; ls -l /mnt/dir; "
                    f"echo new > /mnt/new; echo more >> /mnt/file3; mkdir /mnt/d2; mv /mnt/file1 /mnt/dir/moved; rm -r /mnt/dir; sync) "
                    f">/dev/null 2>/dev/null; umount /mnt 2>/dev/null", busy=120)
         assert sh.ok("echo alive | cat") == "alive\n"
