@@ -317,12 +317,15 @@ sys_utime(uint64_t upath, uint64_t ut)
 static int
 set_size(struct inode *ip, int64_t size, bool only_grow)
 {
-	int err = 0;
+	int err = inode_claim(ip, +1);
 
+	if (err)
+		return err;
 	mutex_lock(&ip->lock);
 	if (!only_grow || (uint64_t)size > ip->size)
 		err = inode_truncate(ip, size);
 	mutex_unlock(&ip->lock);
+	inode_unclaim(ip, +1);
 	return err;
 }
 

@@ -46,7 +46,7 @@ file_new(const struct file_ops *ops, struct inode *ip, uint32_t flags, struct fi
 	f->pos = 0;
 	mutex_init(&f->pos_lock, "file position", RANK_VFS(80));
 	f->ra_next = f->ra_size = f->ra_end = 0;
-	f->locked = false;
+	f->locked = f->writes = false;
 	f->priv = NULL;
 	__atomic_add_fetch(&nfiles, 1, __ATOMIC_RELAXED);
 	*out = f;
@@ -72,6 +72,8 @@ file_put(struct file *f)
 		f->ops->release(f);
 	if (f->path.dentry)
 		path_put(&f->path);
+	if (f->writes)
+		inode_unclaim(f->inode, +1);
 	if (f->inode)
 		inode_put(f->inode);
 	kfree(f);

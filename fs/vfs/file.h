@@ -39,6 +39,7 @@ struct file {
 	struct mutex pos_lock;     /* RANK_VFS(80) */
 	uint64_t ra_next, ra_size, ra_end;   /* [p] read-ahead state, pages (pageread.c); hints only */
 	bool locked;               /* [a] flock was used */
+	bool writes;               /* [I] after open: counted in inode->writers */
 	void *priv;                /* ops' own */
 };
 

@@ -380,6 +380,19 @@ inode_pop(struct super *sb, struct list *from)
 	return found;
 }
 
+/* Claim the file for one more writer (delta +1) or running program (-1). Returns: 0; -ETXTBSY: the other kind has it. */
+int
+inode_claim(struct inode *ip, int delta)
+{
+	int32_t n = __atomic_load_n(&ip->writers, __ATOMIC_RELAXED);
+
+	do
+		if (delta > 0 ? n < 0 : n > 0)
+			return -ETXTBSY;
+	while (!__atomic_compare_exchange_n(&ip->writers, &n, n + delta, true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
+	return 0;
+}
+
 /* Set the chosen times to now and mark the inode. Nothing on read-only file systems. */
 void
 inode_touch(struct inode *ip, int what)

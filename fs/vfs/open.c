@@ -84,7 +84,11 @@ open_path(struct path *p, uint32_t flags, bool made, struct file **out)
 		return err;
 	}
 	f->path = *p;
-	if (f->ops->open) {
+	if (!place && S_ISREG(ip->mode) && (file_writable(f) || flags & O_TRUNC)) {
+		err = inode_claim(ip, +1);
+		f->writes = !err;
+	}
+	if (!err && f->ops->open) {
 		f->flags |= flags & O_NOCTTY;    /* for the open only */
 		err = f->ops->open(ip, f);
 		f->flags &= ~O_NOCTTY;

@@ -145,6 +145,7 @@ struct inode {
 	uint64_t ndirty;           /* [c] */
 	uint32_t nwriteback;       /* [a] pages being written */
 	int wberr;                 /* [a] a write-back failed since the last fsync */
+	int32_t writers;           /* [a] > 0: open for writing so often; < 0: so many programs run from it. Never both */
 	struct waitq wait;         /* page unlock, write-back end */
 
 	struct list hash_link, sb_link, dirty_link, lru_link;
@@ -163,6 +164,9 @@ void inode_put(struct inode *ip);                /* may sleep (evict) */
 void inode_dirty(struct inode *ip);              /* attributes changed; any lock context */
 void inode_touch(struct inode *ip, int what);    /* set times to now: INODE_ATIME|MTIME|CTIME, and inode_dirty */
 enum { INODE_ATIME = 1, INODE_MTIME = 2, INODE_CTIME = 4 };
+/* Writing and executing exclude each other: 0 or -ETXTBSY. delta +1: a writer begins, -1: a program begins to run. Undo: inode_unclaim. */
+int  inode_claim(struct inode *ip, int delta);
+static inline void inode_unclaim(struct inode *ip, int delta) { __atomic_sub_fetch(&ip->writers, delta, __ATOMIC_RELEASE); }
 
 /* ---- page cache (pagecache.c): one cache of file pages for read, write, mmap, exec ---- */
 

@@ -42,6 +42,7 @@ file_source_put(struct source *s)
 {
 	struct file_source *f = container_of(s, struct file_source, s);
 
+	inode_unclaim(source_inode(s), -1);
 	path_put(&f->path);
 	kfree(f);
 }
@@ -68,7 +69,7 @@ may_exec(const struct path *p)
 	return inode_permission(ip, MAY_EXEC);
 }
 
-/* lab 4's slot: a path becomes a source. -ENOENT, -EACCES, -ENOTDIR, -ELOOP, -ENOMEM, -EIO. */
+/* lab 4's slot: a path becomes a source. -ENOENT, -ETXTBSY, -EACCES, -ENOTDIR, -ELOOP, -ENOMEM, -EIO. */
 static int
 source_open(const char *path, struct source **out)
 {
@@ -81,11 +82,14 @@ source_open(const char *path, struct source **out)
 		return err;
 	err = may_exec(&p);
 	struct file_source *f = err ? NULL : kzalloc(sizeof *f);
-	if (!f) {
-		path_put(&p);
-		return err ? err : -ENOMEM;
-	}
 	struct inode *ip = p.dentry->inode;
+	if (!err)
+		err = f ? inode_claim(ip, -1) : -ENOMEM;
+	if (err) {
+		kfree(f);
+		path_put(&p);
+		return err;
+	}
 	f->path = p;
 	f->s = (struct source){ .ops = &file_source_ops, .refs = 1, .size = ip->size, .object = &ip->object,
 		.mode = p.mnt->flags & MS_NOSUID ? ip->mode & ~(S_ISUID | S_ISGID) : ip->mode,
