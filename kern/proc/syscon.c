@@ -1,12 +1,11 @@
 /* syscon.c - read and write for programs, as long as there are no files: the console.          (lab 4)
  *
  * Idea.       Descriptor 0 reads a line that a person edits, 1 and 2 write. Lab 7 replaces these calls.
- * Locks.      read_lock: one reader at a time. May sleep long; nothing below it but the console.
+ * Locks.      line_lock guards `reading`: one reader at a time has the line; the others wait, and may be killed.
  */
 #include "kern/boot/initcall.h"
 #include "kern/boot/print.h"
 #include "kern/proc/conin.h"
-#include "kern/proc/mutex.h"
 #include "kern/proc/proc.h"
 #include "kern/trap/syscall.h"
 #include "kern/trap/usercopy.h"
@@ -17,11 +16,37 @@
 #define LINE 256
 #define MAX_IOV 1024
 
-static struct mutex read_lock = MUTEX(read_lock, "console line", RANK(4, 70));
-static char line[LINE];               /* [read_lock] */
-static size_t line_len, line_pos;     /* [read_lock] not read yet: line_pos .. line_len - 1 */
+/* key: l line_lock; r who has set reading */
+static struct spinlock line_lock = SPINLOCK("console line", RANK(4, 70));
+static struct waitq line_wait = WAITQ(line_wait);
+static bool reading;                  /* [l] */
+static char line[LINE];               /* [r] */
+static size_t line_len, line_pos;     /* [r] not read yet: line_pos .. line_len - 1 */
 
-/* Edit a line until Enter or ^D. Returns: 0 or -ERESTARTSYS. Requires: read_lock. */
+/* Get the line for ourselves. Returns: 0 or -ERESTARTSYS. */
+static int
+line_take(void)
+{
+	int err;
+
+	spin_lock(&line_lock);
+	err = wait_event_intr(&line_wait, !reading, &line_lock);
+	if (!err)
+		reading = true;
+	spin_unlock(&line_lock);
+	return err;
+}
+
+static void
+line_give(void)
+{
+	spin_lock(&line_lock);
+	reading = false;
+	waitq_wake_one(&line_wait);
+	spin_unlock(&line_lock);
+}
+
+/* Edit a line until Enter or ^D. Returns: 0 or -ERESTARTSYS. Requires: line_take. */
 static int
 line_read(void)
 {
@@ -51,13 +76,15 @@ line_read(void)
 static long
 sys_read(int fd, uint64_t ubuf, size_t n)
 {
-	long r = 0;
+	long r;
 
 	if (fd != 0)
 		return -EBADF;
 	if (n == 0)
 		return 0;
-	mutex_lock(&read_lock);
+	r = line_take();
+	if (r)
+		return r;
 	if (line_pos == line_len)
 		r = line_read();
 	if (r == 0) {
@@ -65,7 +92,7 @@ sys_read(int fd, uint64_t ubuf, size_t n)
 		r = copyout(ubuf, line + line_pos, n) ? -EFAULT : (long)n;
 		line_pos += r > 0 ? r : 0;
 	}
-	mutex_unlock(&read_lock);
+	line_give();
 	return r;
 }
 
