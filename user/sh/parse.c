@@ -88,7 +88,8 @@ source_more(struct source *s)
 			s->ended = !interrupted;
 			return false;
 		}
-		source_append(s, c);
+		if (c != '\0')                  /* nothing means a NUL; a string could not hold it */
+			source_append(s, c);
 	} while (c != '\n');
 	return true;
 }
