@@ -86,16 +86,19 @@ dentry_change_end(void)
 static uint32_t
 name_hash(const struct dentry *parent, const char *name, size_t len)
 {
-	uint32_t h = name_hash_begin(parent);
-	for (size_t i = 0; i < len; i++)
-		h = name_hash_add(h, name[i]);
+	uint64_t h = (uint64_t)parent;
+	for (size_t i = 0; i < len; i += 8) {
+		uint64_t w = 0;
+		memcpy(&w, name + i, len - i < 8 ? len - i : 8);
+		h = name_hash_add(h, w);
+	}
 	return h;
 }
 
 static struct dentry **
 bucket(uint32_t hash)
 {
-	return &table[(hash ^ hash >> 16) % NHASH];
+	return &table[hash % NHASH];
 }
 
 /* ---- finding ---- */
@@ -106,19 +109,17 @@ bucket(uint32_t hash)
  * Hint:     every field may be another dentry's by now; follow pointers only to pool objects.
  */
 struct dentry *
-dentry_peek(const struct dentry *parent, const char *name, size_t len, uint32_t hash)
+dentry_peek(const struct dentry *parent, const struct qname *q)
 {
-	struct dentry *d = __atomic_load_n(bucket(hash), __ATOMIC_ACQUIRE);
+	struct dentry *d = __atomic_load_n(bucket(q->hash), __ATOMIC_ACQUIRE);
 
-	if (len > DENTRY_INLINE)
-		return NULL;
 	for (int i = 0; d && i < CHAIN_MAX; i++, d = __atomic_load_n(&d->next, __ATOMIC_ACQUIRE)) {
-		if (d->hash != hash || d->parent != parent || d->len != len)
+		if (d->iname[0] != q->first || d->parent != parent || d->len != q->len)
 			continue;
-		size_t k = 0;
-		while (k < len && d->iname[k] == name[k])
-			k++;
-		if (k == len)
+		size_t k = 8;
+		while (k < q->len && !((name_word(q->s + k) ^ d->iname[k / 8]) & name_mask(q->len - k)))
+			k += 8;
+		if (k >= q->len)
 			return d;
 	}
 	return NULL;
@@ -216,7 +217,7 @@ bury(struct dentry *d)
 	struct dentry *up = d->parent == d ? NULL : d->parent;
 	struct inode *ip = d->inode;
 
-	if (d->name != d->iname)
+	if (d->name != (char *)d->iname)
 		kfree(d->name);
 	d->inode = NULL;
 	pool_free(&dentry_pool, d);
@@ -245,13 +246,13 @@ dentry_put(struct dentry *d)
 
 /* ---- changing names ---- */
 
-static int
+static void
 set_name(struct dentry *d, const char *name, size_t len, char *longer)
 {
-	d->name = len > DENTRY_INLINE ? longer : d->iname;
+	memset(d->iname, 0, sizeof d->iname);
+	d->name = len > DENTRY_INLINE ? longer : (char *)d->iname;
 	memcpy(d->name, name, len);
 	d->len = len;
-	return 0;
 }
 
 /* An unhashed dentry. parent NULL: a root. Takes over ip's reference in any case. */
@@ -337,7 +338,7 @@ int
 dentry_move(struct dentry *d, struct dentry *ndir, const char *name, size_t len, struct dentry *over)
 {
 	char *longer = len > DENTRY_INLINE ? kmalloc(len) : NULL;
-	char *old = d->name != d->iname ? d->name : NULL;
+	char *old = d->name != (char *)d->iname ? d->name : NULL;
 	struct dentry *odir = d->parent;
 
 	if (over)

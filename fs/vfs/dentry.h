@@ -23,7 +23,7 @@ struct dentry {
 	char *name;                /* [d] iname, or allocated when longer */
 	struct list children, sibling;   /* [d] */
 	struct list clock;         /* [d] all hashed dentries, for pruning */
-	char iname[DENTRY_INLINE];
+	uint64_t iname[DENTRY_INLINE / 8];       /* zeros after the name's end, so that whole words can be compared */
 };
 
 extern uint32_t dcache_seq;  /* odd: a change is under way */
@@ -38,11 +38,19 @@ dentry_read_valid(uint32_t seq)
 	return !(seq & 1) && __atomic_load_n(&dcache_seq, __ATOMIC_RELAXED) == seq;
 }
 
-/* Name hash, fed byte by byte by the path walker. */
-static inline uint32_t name_hash_begin(const struct dentry *parent) { return (uint32_t)((uint64_t)parent >> 6) * 0x9e3779b1u; }
-static inline uint32_t name_hash_add(uint32_t h, unsigned char c) { return (h ^ c) * 0x01000193u; }
+/* A name as the walker compares it: its hash, its length, its first eight bytes padded with zeros. */
+struct qname {
+	const char *s;             /* eight readable bytes from each byte of it on */
+	size_t len;
+	uint64_t first;
+	uint32_t hash;
+};
 
-struct dentry *dentry_peek(const struct dentry *parent, const char *name, size_t len, uint32_t hash);
+static inline uint64_t name_hash_add(uint64_t h, uint64_t word) { h = (h ^ word) * 0x9e3779b97f4a7c15ul; return h ^ h >> 32; }
+static inline uint64_t name_word(const char *s) { uint64_t w; __builtin_memcpy(&w, s, sizeof w); return w; }
+static inline uint64_t name_mask(size_t n) { return n >= 8 ? ~0ul : (1ul << 8 * n) - 1; }
+
+struct dentry *dentry_peek(const struct dentry *parent, const struct qname *q);
 bool dentry_try_get(struct dentry *d);               /* lock-free reader's reference: validate afterwards */
 struct dentry *dentry_get(struct dentry *d);
 void dentry_put(struct dentry *d);                   /* may sleep */

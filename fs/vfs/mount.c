@@ -25,6 +25,7 @@
 struct mutex mount_lock = MUTEX(mount_lock, "mounts", RANK_VFS(70));
 struct path vfs_root;
 static struct mount *table[NMOUNT];  /* [m] in order of mounting, no gaps */
+static int ntable;                   /* [m] */
 
 static void
 mount_ctor(void *obj)
@@ -38,7 +39,7 @@ static struct pool mount_pool = POOL("mount pool", sizeof(struct mount), mount_c
 struct mount *
 mount_at(const struct mount *parent, const struct dentry *d)
 {
-	for (int i = NMOUNT - 1; i >= 0; i--) {
+	for (int i = __atomic_load_n(&ntable, __ATOMIC_ACQUIRE) - 1; i >= 0; i--) {
 		struct mount *m = __atomic_load_n(&table[i], __ATOMIC_ACQUIRE);
 		if (m && m->mountpoint == d && m->parent == parent)
 			return m;
@@ -104,16 +105,6 @@ mount_put(struct mount *m)
 
 /* ---- attaching and detaching ---- */
 
-/* First free place of the table, or -1. Requires: mount_lock. */
-static int
-free_place(void)
-{
-	for (int i = 0; i < NMOUNT; i++)
-		if (!table[i])
-			return i;
-	return -1;
-}
-
 int
 mount_attach(const struct path *at, struct super *sb, struct dentry *root, unsigned long flags, const char *source,
 	struct mount **out)
@@ -122,8 +113,7 @@ mount_attach(const struct path *at, struct super *sb, struct dentry *root, unsig
 	if (!m)
 		return -ENOMEM;
 	mutex_lock(&mount_lock);
-	int i = free_place();
-	if (i < 0) {
+	if (ntable == NMOUNT) {
 		mutex_unlock(&mount_lock);
 		pool_free(&mount_pool, m);
 		return -ENOSPC;
@@ -138,7 +128,7 @@ mount_attach(const struct path *at, struct super *sb, struct dentry *root, unsig
 	__atomic_add_fetch(&m->refs, 2 - MOUNT_DEAD, __ATOMIC_ACQ_REL);     /* the table's and the caller's */
 	__atomic_add_fetch(&sb->nmounts, 1, __ATOMIC_RELAXED);
 	dentry_change_begin();
-	table[i] = m;
+	table[ntable++] = m;
 	if (at)
 		at->dentry->flags |= D_MOUNTED;
 	dentry_change_end();
@@ -154,10 +144,11 @@ unlink_place(int i)
 	struct dentry *d = table[i]->mountpoint;
 	bool other = false;
 
-	for (; i + 1 < NMOUNT && table[i + 1]; i++)
+	ntable--;
+	for (; i < ntable; i++)
 		table[i] = table[i + 1];
-	table[i] = NULL;
-	for (i = 0; i < NMOUNT && table[i]; i++)
+	table[ntable] = NULL;
+	for (i = 0; i < ntable; i++)
 		other |= table[i]->mountpoint == d;
 	if (!other)
 		d->flags &= ~D_MOUNTED;
@@ -174,7 +165,7 @@ mount_detach(struct mount *m, bool lazy)
 
 	mutex_lock(&mount_lock);
 	dentry_change_begin();
-	for (int i = 0; i < NMOUNT; i++) {
+	for (int i = 0; i < ntable; i++) {
 		if (table[i] != m || !m->parent)
 			continue;
 		err = !lazy && m->refs > 2 ? -EBUSY : 0;
@@ -196,10 +187,10 @@ mount_next(struct mount *m)
 
 	mutex_lock(&mount_lock);
 	int i = 0;
-	while (m && i < NMOUNT && table[i] != m)
+	while (m && i < ntable && table[i] != m)
 		i++;
 	i += m ? 1 : 0;
-	if (i < NMOUNT && table[i] && mount_try_get(table[i]))
+	if (i < ntable && mount_try_get(table[i]))
 		next = table[i];
 	mutex_unlock(&mount_lock);
 	if (m)

@@ -66,9 +66,43 @@ name_lookup(struct dentry *dir, const char *name, size_t len, struct dentry **ou
 /* ---- the lock-free walker ---- */
 
 static bool
-may_search(const struct inode *ip)
+may_search(const struct inode *ip, bool root)
 {
-	return S_ISDIR(ip->mode) && (cred_is_root() || inode_permission(ip, MAY_EXEC) == 0);
+	return S_ISDIR(ip->mode) && (root || inode_permission(ip, MAY_EXEC) == 0);
+}
+
+/* Bits 7 of the bytes of w that are zero; those above the lowest one may be wrong. */
+static uint64_t
+zero_bytes(uint64_t w)
+{
+	return (w - 0x0101010101010101ul) & ~w & 0x8080808080808080ul;
+}
+
+/* Describe the component at s. Words are read to up to seven bytes past its end. Returns false when it is too long to peek. */
+static inline bool
+scan_name(const struct dentry *parent, const char *s, struct qname *q)
+{
+	uint64_t h = (uint64_t)parent, w, end;
+	size_t n = 0;
+
+	q->s = s;
+	q->first = name_word(s);
+	for (;; n += 8) {
+		w = name_word(s + n);
+		end = zero_bytes(w) | zero_bytes(w ^ 0x2f2f2f2f2f2f2f2ful);     /* NUL or '/' */
+		if (end)
+			break;
+		h = name_hash_add(h, w);
+	}
+	w &= ((end & -end) - 1) >> 7;                  /* the bytes below the lowest mark */
+	size_t k = __builtin_ctzl(end) / 8;
+	if (k)
+		h = name_hash_add(h, w);
+	if (!n)
+		q->first = w;
+	q->len = n + k;
+	q->hash = h;
+	return q->len <= DENTRY_INLINE;
 }
 
 /* `..` without references. Returns false when it stops making sense (we were disturbed). */
@@ -107,53 +141,62 @@ peek_mounts(struct path *p)
 	return p->dentry;
 }
 
-/* One component at s of length len with this hash. Returns false: let the slow walker do it. */
-static bool
-peek_name(struct path *p, const struct path *root, const char *s, size_t len, uint32_t hash, bool follow)
+/* `.` and `..` among the components. 1: it was one; 0: it was not; -1: let the slow walker do it. */
+static int
+peek_dots(struct path *p, const struct path *root, const struct qname *q)
 {
-	if (s[0] == '.' && len == 1)
-		return true;
-	if (s[0] == '.' && len == 2 && s[1] == '.')
-		return peek_up(p, root);
-	struct dentry *d = dentry_peek(p->dentry, s, len, hash);
-	struct inode *ip = d ? __atomic_load_n(&d->inode, __ATOMIC_ACQUIRE) : NULL;
-	if (!ip || (follow && S_ISLNK(ip->mode)))
-		return false;
-	if (!d->used)
-		d->used = 1;
-	p->dentry = d;
-	return !(d->flags & D_MOUNTED) || peek_mounts(p);
+	if (q->len == 1)
+		return 1;
+	if (q->len == 2 && q->s[1] == '.')
+		return peek_up(p, root) ? 1 : -1;
+	return 0;
+}
+
+/* Where a peek starts. false: not by peeking. */
+static bool
+peek_start(int dirfd, const char *s, struct path *root, struct path *p)
+{
+	struct fsctx *c = fsctx_current();
+
+	*root = c->root;
+	*p = *s == '/' ? c->root : c->cwd;
+	return *s && p->dentry && (*s == '/' || dirfd == AT_FDCWD);
 }
 
 bool
 path_peek(int dirfd, const char *s, unsigned how, struct path *out)
 {
-	struct fsctx *c = fsctx_current();
-	struct path root = c->root;
+	bool super = cred_is_root();
+	struct path p, root;
 	struct inode *ip;
+	struct qname q;
 
-	if (*s != '/' && dirfd != AT_FDCWD)
+	if (!peek_start(dirfd, s, &root, &p))
 		return false;
-	*out = *s == '/' ? root : c->cwd;
-	if (!*s || !out->dentry)
-		return false;
-	for (;;) {
+	ip = __atomic_load_n(&p.dentry->inode, __ATOMIC_ACQUIRE);
+	for (;; s += q.len) {
 		while (*s == '/')
 			s++;
 		if (!*s)
 			break;
-		ip = __atomic_load_n(&out->dentry->inode, __ATOMIC_ACQUIRE);
-		if (!ip || !may_search(ip))
+		if (!ip || !may_search(ip, super) || !scan_name(p.dentry, s, &q))
 			return false;
-		const char *name = s;
-		uint32_t hash = name_hash_begin(out->dentry);
-		for (; *s && *s != '/'; s++)
-			hash = name_hash_add(hash, *s);
-		bool last = !*s;
-		if (!peek_name(out, &root, name, s - name, hash, !last || how & WALK_FOLLOW))
+		int dots = *s == '.' ? peek_dots(&p, &root, &q) : 0;
+		struct dentry *d = dots ? p.dentry : dentry_peek(p.dentry, &q);
+		if (!d || dots < 0)
 			return false;
+		ip = __atomic_load_n(&d->inode, __ATOMIC_ACQUIRE);
+		if (!ip || (S_ISLNK(ip->mode) && (s[q.len] || how & WALK_FOLLOW)))
+			return false;
+		d->used = 1;
+		p.dentry = d;
+		if (d->flags & D_MOUNTED) {
+			if (!peek_mounts(&p))
+				return false;
+			ip = __atomic_load_n(&p.dentry->inode, __ATOMIC_ACQUIRE);
+		}
 	}
-	ip = __atomic_load_n(&out->dentry->inode, __ATOMIC_ACQUIRE);
+	*out = p;
 	return ip && (S_ISDIR(ip->mode) || (s[-1] != '/' && !(how & WALK_DIRECTORY)));
 }
 
@@ -381,10 +424,10 @@ int
 name_get(struct name *n, uint64_t upath)
 {
 	n->s = n->small;
-	long len = copyinstr(n->small, upath, sizeof n->small);
+	long len = copyinstr(n->small, upath, NAME_SMALL);
 	if (len != -ENAMETOOLONG)
 		return len < 0 ? len : 0;
-	n->s = kmalloc(PATH_MAX);
+	n->s = kmalloc(PATH_MAX + 8);
 	if (!n->s)
 		return -ENOMEM;
 	len = copyinstr(n->s, upath, PATH_MAX);

@@ -43,7 +43,7 @@ int  walk_run(struct walk *w);
 int  walk_link(struct walk *w, struct dentry *link);             /* continue with what the symlink says; walk_run again */
 void walk_end(struct walk *w);
 
-/* Whole walks. name: kernel text. *out referenced. */
+/* Whole walks. name: kernel text, followed by seven bytes that can be read. *out referenced. */
 int  path_lookup(int dirfd, const char *name, unsigned how, struct path *out);
 /* Without locks and references: true when everything was cached; *out counts only if dentry_read_valid(seq). */
 bool path_peek(int dirfd, const char *name, unsigned how, struct path *out);
@@ -52,9 +52,10 @@ int  name_lookup_locked(struct dentry *dir, const char *name, size_t len, struct
 int  name_lookup(struct dentry *dir, const char *name, size_t len, struct dentry **out);
 
 /* A path argument of a system call: short ones live in the struct. name_put also when name_get failed. */
+#define NAME_SMALL 120
 struct name {
 	char *s;
-	char small[128];
+	char small[NAME_SMALL + 8];              /* the walker reads whole words */
 };
 int  name_get(struct name *n, uint64_t upath);       /* -EFAULT, -ENAMETOOLONG, -ENOMEM */
 void name_put(struct name *n);
