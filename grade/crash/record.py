@@ -1,0 +1,67 @@
+"""Runs one workload in QEMU and keeps what its disk was told.
+
+record(name, log, ...) makes a small file system, boots the kernel with it as /dev/vda and a marker disk as /dev/vdb, and runs
+user/tests/crash.c. Raises RecordError with the end of the console when the workload did not come to its end.
+"""
+
+import os
+import subprocess
+import tempfile
+
+from grade.crash.nbd import Recorder
+from grade.eclipse import build
+
+# name: (MiB of disk, KiB of journal, CPUs, default share of the images)
+WORKLOADS = {
+    "append": (4, 256, 1), "storm": (4, 256, 1), "overwrite": (4, 256, 1), "grow": (4, 256, 1), "truncate": (4, 256, 1),
+    "full": (4, 256, 1), "many": (8, 512, 2), "trees": (4, 256, 1), "links": (4, 256, 1), "mmap": (4, 256, 1),
+    "orphans": (4, 256, 1), "mixture": (4, 256, 1),
+}
+PATIENCE = 90
+
+
+class RecordError(AssertionError):
+    """The guest did not do its part."""
+
+
+def make_disk(path, mib, journal_kib):
+    subprocess.run([build.tool("mkfs.eclipsefs"), "-q", "-s", f"{mib}M", "-J", f"{journal_kib}K", path], check=True)
+
+
+def boot(args, command, kernel=None, archive=None, cpus=1, mem=128, patience=PATIENCE):
+    """One QEMU run of `command` as the only program. Returns what the console said."""
+    argv = [build.QEMU, "-machine", "pc", "-cpu", "max", "-accel", "tcg", "-m", str(mem), "-smp", str(cpus), "-display", "none",
+            "-nodefaults", "-no-user-config", "-net", "none", "-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+            "-kernel", build.need(kernel or build.kernel()), "-initrd", build.need(archive or build.path("test-archive.cpio")),
+            "-append", f"root=none loglevel=4 init=/bin/init -- {command}", *args]
+    try:
+        p = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=patience)
+    except subprocess.TimeoutExpired as e:
+        raise RecordError(f"{command}: not done after {patience} s:\n" + tail(e.stdout or b"")) from None
+    console = p.stdout.decode("utf-8", "replace").replace("\r", "")
+    if p.returncode != 0:
+        raise RecordError(f"{command}: QEMU ended with status {p.returncode}:\n" + console[-3000:])
+    return console
+
+
+def tail(text):
+    return text.decode("utf-8", "replace").replace("\r", "")[-3000:]
+
+
+def record(name, log, seed=1, kernel=None, archive=None):
+    """Records workload `name` into the file `log`. Returns the number of events."""
+    mib, journal, cpus = WORKLOADS[name]
+    with tempfile.TemporaryDirectory(prefix="eclipse-crash-") as folder:
+        image = os.path.join(folder, "disk.img")
+        make_disk(image, mib, journal)
+        with open(image, "rb") as f:
+            start = f.read()
+        unfinished = log + ".part"
+        with Recorder(start, unfinished, seed) as r:
+            console = boot(r.qemu_args(), f"/tests/crash {name}", kernel, archive, cpus)
+        if r.problem:
+            raise RecordError(f"recording {name}: {r.problem}")
+        if f"crash: {name}: done" not in console:
+            raise RecordError(f"workload {name} failed:\n{console[-3000:]}")
+    os.replace(unfinished, log)
+    return r.events
