@@ -238,14 +238,22 @@ command_ls(struct view *v, const struct options *o, const char *path)
 	}
 }
 
-/* Copy a file's content to `fd`; all-zero blocks become holes where `sparse`. Returns 0 or -errno. */
+/* Copy a file's content to `fd`; holes and all-zero blocks become holes where `sparse`. Returns 0 or
+ * -errno. */
 static int
 content_copy(struct view *v, const struct node *n, int fd, bool sparse)
 {
 	static uint8_t buf[CHUNK], zero[EFS_BLOCK];
 	for (uint64_t at = 0; at < n->size;) {
 		size_t len = n->size - at < CHUNK ? (size_t)(n->size - at) : CHUNK;
-		int err = view_read(v, n, at, buf, len);
+		uint64_t hole = 0;
+		int err = sparse ? view_hole(v, n, at, &hole) : 0;
+		if (!err && hole) {
+			at += hole < n->size - at ? hole : n->size - at;
+			continue;
+		}
+		if (!err)
+			err = view_read(v, n, at, buf, len);
 		if (err)
 			return err;
 		for (size_t i = 0; i < len;) {

@@ -151,15 +151,19 @@ view_node(struct view *v, uint32_t ino, struct node *out)
 	return v->version == EFS_VERSION_2 ? v2_node(v, ino, out) : v3_node(v, ino, out);
 }
 
-/* Block of the disk that holds block `logical` of the file, 0 for a hole. */
+/* Block of the disk that holds block `logical` of the file, 0 for a hole, which reaches to block *end at
+ * least. */
 static int
-extent_map(struct view *v, const struct node *n, uint32_t logical, uint64_t *block)
+extent_map(struct view *v, const struct node *n, uint32_t logical, uint64_t *block, uint64_t *end)
 {
 	const struct efs_extent *e = n->v3.extents;
 	unsigned count = n->v3.count, level = n->v3.level;
 	*block = 0;
+	*end = 1ull << 32;
 	for (;;) {
 		int i = efs_extent_search(e, count, logical);
+		if (i + 1 < (int)count && e[i + 1].logical < *end)
+			*end = e[i + 1].logical;
 		if (i < 0)
 			return 0;
 		if (level == 0) {
@@ -194,10 +198,10 @@ v3_read(struct view *v, const struct node *n, uint64_t off, uint8_t *buf, size_t
 		return 0;
 	}
 	while (len > 0) {
-		uint64_t block;
+		uint64_t block, end;
 		size_t in = (size_t)(off % EFS_BLOCK);
 		size_t part = len < EFS_BLOCK - in ? len : EFS_BLOCK - in;
-		int err = extent_map(v, n, (uint32_t)(off >> EFS_BLOCK_BITS), &block);
+		int err = extent_map(v, n, (uint32_t)(off >> EFS_BLOCK_BITS), &block, &end);
 		if (err)
 			return err;
 		if (block == 0)
@@ -209,6 +213,21 @@ v3_read(struct view *v, const struct node *n, uint64_t off, uint8_t *buf, size_t
 		len -= part;
 	}
 	return 0;
+}
+
+/* How many bytes from `off`, the start of a block, on are a hole: *len, 0 when there is data. Returns 0 or
+ * -errno. */
+int
+view_hole(struct view *v, const struct node *n, uint64_t off, uint64_t *len)
+{
+	uint64_t block = 1, end = 0;
+	*len = 0;
+	if (v->version == EFS_VERSION_2 || (n->v3.flags & EFS_INODE_INLINE))
+		return 0;
+	int err = extent_map(v, n, (uint32_t)(off >> EFS_BLOCK_BITS), &block, &end);
+	if (!err && block == 0)
+		*len = (end << EFS_BLOCK_BITS) - off;
+	return err;
 }
 
 /* Read `len` bytes at `off` of a file or link target.
@@ -240,8 +259,8 @@ v3_entries(struct view *v, const struct node *dir, struct entry **list, size_t *
 {
 	uint8_t block[EFS_BLOCK] __attribute__((aligned(8)));
 	for (uint64_t at = 0; at < dir->size; at += EFS_BLOCK) {
-		uint64_t where;
-		int err = extent_map(v, dir, (uint32_t)(at >> EFS_BLOCK_BITS), &where);
+		uint64_t where, end;
+		int err = extent_map(v, dir, (uint32_t)(at >> EFS_BLOCK_BITS), &where, &end);
 		if (err == 0 && where == 0)
 			err = -EBADMSG;
 		if (err == 0)

@@ -33,6 +33,7 @@ struct view {
 int view_open(struct view *v, const char *path, uint64_t offset);
 uint32_t view_inodes(const struct view *v);
 int view_node(struct view *v, uint32_t ino, struct node *out);
+int view_hole(struct view *v, const struct node *n, uint64_t off, uint64_t *len);
 int view_read(struct view *v, const struct node *n, uint64_t off, void *buf, size_t len);
 int view_entries(struct view *v, const struct node *dir, struct entry **out, size_t *count);
 
