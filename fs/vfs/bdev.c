@@ -32,16 +32,25 @@ struct run {
 	int n;
 };
 
+static int run_start(struct inode *ip, enum bio_op op, struct page **pages, int n);
+
+/* If a run fails, its pages try one by one: a bad sector spoils its own page only. */
 static void
 run_done(struct bio *b)
 {
 	struct run *r = container_of(b, struct run, bio);
+	bool retry = b->error && r->n > 1 && !b->dev->disk->gone;
 
-	for (int i = 0; i < r->n; i++)
+	for (int i = 0; i < r->n; i++) {
+		int err = retry ? run_start(r->page[i]->owner, b->op, &r->page[i], 1) : b->error;
+
+		if (retry && err == 0)
+			continue;
 		if (b->op == BIO_READ)
-			page_read_done(r->page[i], b->error);
+			page_read_done(r->page[i], err);
 		else
-			page_write_done(r->page[i], b->error);
+			page_write_done(r->page[i], err);
+	}
 	kfree(r);
 }
 

@@ -60,6 +60,7 @@ struct channel {
 	bool active_dma;           /* [l] */
 	uint32_t vec, off, left;   /* [l] PIO: where the next sector goes, sectors not yet moved */
 	uint64_t started;          /* [l] */
+	int timeouts;              /* [l] since the last command that ended by itself */
 	bool watching, dead;       /* [l] */
 
 	uint16_t base, ctl, bm;    /* [I] bm 0: none */
@@ -266,7 +267,8 @@ bios_complete(struct list *done)
 	}
 }
 
-/* Reset both drives (ATA-6, 9.2: SRST). Requires: lock. A channel that does not come back loses its disks (I2). */
+/* Reset both drives (ATA-6, 9.2: SRST). Requires: lock. A channel that does not come back, or that needs this again and
+ * again, loses its disks (I2). */
 static void
 chan_reset(struct channel *c, struct list *done)
 {
@@ -280,7 +282,7 @@ chan_reset(struct channel *c, struct list *done)
 	while (clock_ns() < end)
 		cpu_relax();
 	outb(c->ctl, 0);
-	if (status_wait(c, 0) >= 0)
+	if (++c->timeouts < 3 && status_wait(c, 0) >= 0)
 		return;
 	c->dead = true;
 	while ((n = list_pop_front(&c->queue))) {
@@ -331,8 +333,10 @@ chan_interrupt(void *arg)
 	spin_lock(&c->lock);
 	if (c->active) {
 		r = command_step(c);
-		if (r <= 0)
+		if (r <= 0) {
+			c->timeouts = 0;
 			chan_end(c, r, &done);
+		}
 	} else {
 		status(c);
 	}

@@ -99,17 +99,6 @@ part_done(struct bio *part)
 	}
 }
 
-/* A merged bio is complete: so are all it carries (linked through `link`, arg is the list's head). */
-static void
-merged_done(struct bio *m)
-{
-	struct list *carried = m->arg, *n;
-
-	while ((n = list_pop_front(carried)))
-		bio_complete(list_entry(n, struct bio, link), m->error);
-	kfree(m);
-}
-
 /* ---- splitting ---- */
 
 /* A helper bio with room for nvec pieces (and for `extra` bytes behind them), or NULL. */
@@ -206,6 +195,25 @@ disk_kick(struct blockdev *d)
 }
 
 /* ---- merging under a plug ---- */
+
+/* A merged bio is complete: so are all it carries (linked through `link`, arg is the list's head). If it failed, each tries
+ * by itself: a bad sector is the error of its own request only. */
+static void
+merged_done(struct bio *m)
+{
+	struct blockdev *disk = m->dev->disk;
+	struct list *carried = m->arg, *n;
+	bool retry = m->error && !disk->gone;
+
+	while ((n = list_pop_front(carried)))
+		if (retry)
+			disk->ops->submit(disk, list_entry(n, struct bio, link));
+		else
+			bio_complete(list_entry(n, struct bio, link), m->error);
+	if (retry)
+		disk_kick(disk);
+	kfree(m);
+}
 
 /* How many bios from b on continue one another on the disk and fit one request; totals in *nvec, *nsect. */
 static int
