@@ -135,9 +135,15 @@ answers_await(struct request *r)
 static void
 tlb_shootdown(struct pagetable *pt, uint64_t va, bool all)
 {
-	bool on = irq_save();
-	struct request *r = &request[this_cpu->id];
-	uint32_t targets = targets_find(va >= USER_END ? kernel_pt.root : pt->root);
+	bool on;
+	struct request *r;
+	uint32_t targets;
+
+	if (ncpus == 1)
+		return;
+	on = irq_save();
+	r = &request[this_cpu->id];
+	targets = targets_find(va >= USER_END ? kernel_pt.root : pt->root);
 
 	if (targets) {
 		r->root = va >= USER_END ? kernel_pt.root : pt->root;

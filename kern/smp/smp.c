@@ -38,6 +38,8 @@ cpu_main(void)
 	sched_init_cpu();
 	cpus[id].online = true;
 	tlb_join();
+	while (*(volatile int *)&ncpus <= id)    /* we count only when CPU 0 has seen us */
+		cpu_relax();
 	sched_start_cpu();
 }
 
