@@ -38,7 +38,7 @@ enum { BM_ERROR = 2, BM_IRQ = 4 };                       /* status; written ones
 enum { MAX_VEC = 128, MAX_SECTORS = 1024, NPRD = 256 };  /* pieces: 128, and one cut per 64 KiB of 512 KiB, so 136 at most */
 #define WAIT_NS  (NSEC / 2)
 #define WATCH_NS (2 * NSEC)
-#define STALL_NS (10 * NSEC)
+#define STALL_NS (30 * NSEC)
 
 struct prd {
 	uint32_t addr;
