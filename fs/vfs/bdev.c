@@ -1,10 +1,11 @@
 /* bdev.c - disks as files: /dev/vda through the page cache, or past it with O_DIRECT.         (lab 7)
  *
- * Idea.       Every block device has one inode in a file system that is mounted nowhere, numbered by its dev_t; all special files
- *             of that number share it, and so its cached pages. With O_DIRECT the disk reads and writes the program's own pages.
+ * Idea.       Every block device has one inode in a file system that is mounted nowhere, numbered by its
+ *             dev_t; all special files of that number share it, and so its cached pages. With O_DIRECT the
+ *             disk reads and writes the program's own pages.
  * Interface.  device_set_block_open; the rest is file_ops and inode_ops.
- * Invariants. I1 pages of the program are referenced while the disk may touch them.  I2 direct transfers see what was written
- *             through the cache before, and the cache forgets what they change.
+ * Invariants. I1 pages of the program are referenced while the disk may touch them.  I2 direct transfers see
+ *             what was written through the cache before, and the cache forgets what they change.
  * Locks.      ip->lock around writes, as the page cache asks.
  */
 #include "fs/vfs/file.h"
@@ -54,7 +55,8 @@ run_done(struct bio *b)
 	kfree(r);
 }
 
-/* Transfer n pages with consecutive numbers; the last one may hang over the end of the disk: that part stays zero. */
+/* Transfer n pages with consecutive numbers; the last one may hang over the end of the disk: that part stays
+ * zero. */
 static int
 run_start(struct inode *ip, enum bio_op op, struct page **pages, int n)
 {
@@ -67,7 +69,8 @@ run_start(struct inode *ip, enum bio_op op, struct page **pages, int n)
 	if (!r)
 		return -ENOMEM;
 	r->n = n;
-	r->bio = (struct bio){ .op = op, .sector = at / SECTOR_SIZE, .nvec = n, .vec = r->vec, .dev = ip->priv, .done = run_done };
+	r->bio = (struct bio){ .op = op, .sector = at / SECTOR_SIZE, .nvec = n, .vec = r->vec, .dev = ip->priv,
+		.done = run_done };
 	for (int i = 0; i < n; i++, at += PAGE_SIZE) {
 		uint64_t left = ip->size - at;
 
@@ -107,15 +110,16 @@ bdev_iflush(struct inode *ip, bool datasync)
 }
 
 static const struct inode_ops bdev_iops = {
-	.read_pages = bdev_read_pages, .write_pages = bdev_write_pages, .reserve = bdev_reserve, .fsync = bdev_iflush,
+	.read_pages = bdev_read_pages, .write_pages = bdev_write_pages, .reserve = bdev_reserve,
+	.fsync = bdev_iflush,
 };
 
 /* ---- past the cache ---- */
 
 enum { DIRECT_PAGES = BIO_NVEC };
 
-/* Reference the pages that are there, from user address va on, at most n; writable ones if the disk will write them.
- * Returns how many: it stops at the first that would have to fault. */
+/* Reference the pages that are there, from user address va on, at most n; writable ones if the disk will
+ * write them. Returns how many: it stops at the first that would have to fault. */
 static uint32_t
 pages_present(struct aspace *as, uint64_t va, uint32_t n, bool write, struct page **page)
 {
@@ -139,7 +143,8 @@ pages_present(struct aspace *as, uint64_t va, uint32_t n, bool write, struct pag
 	return k;
 }
 
-/* Reference the n pages from user address va on, faulting them in. Returns how many; fewer: the rest is not mapped so. */
+/* Reference the n pages from user address va on, faulting them in. Returns how many; fewer: the rest is not
+ * mapped so. */
 static uint32_t
 pages_pin(struct aspace *as, uint64_t va, uint32_t n, bool write, struct page **page)
 {
@@ -154,7 +159,8 @@ pages_pin(struct aspace *as, uint64_t va, uint32_t n, bool write, struct page **
 	return k;
 }
 
-/* Describe the bytes [off, off + n) of pages for the disk: what touches in memory becomes one piece. Returns: pieces. */
+/* Describe the bytes [off, off + n) of pages for the disk: what touches in memory becomes one piece. Returns:
+ * pieces. */
 static uint32_t
 pieces_make(struct page **page, uint64_t off, size_t n, struct bio_vec *vec)
 {
@@ -174,7 +180,8 @@ pieces_make(struct page **page, uint64_t off, size_t n, struct bio_vec *vec)
 	return v - vec + 1;
 }
 
-/* Move up to DIRECT_PAGES pages between the disk and [ubuf, ubuf + n). Requires: all multiples of SECTOR_SIZE.
+/* Move up to DIRECT_PAGES pages between the disk and [ubuf, ubuf + n). Requires: all multiples of
+ * SECTOR_SIZE.
  * Returns: bytes or -errno. */
 static long
 direct_piece(struct blockdev *d, enum bio_op op, uint64_t ubuf, size_t n, uint64_t pos)
@@ -280,7 +287,8 @@ bdev_seek(struct file *f, int64_t off, int whence)
 	struct inode *ip = f->priv;
 	int64_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? (int64_t)f->pos : (int64_t)ip->size, at;
 
-	if (whence < SEEK_SET || whence > SEEK_END || __builtin_add_overflow(base, off, &at) || at < 0 || (uint64_t)at > ip->size)
+	if (whence < SEEK_SET || whence > SEEK_END || __builtin_add_overflow(base, off, &at) || at < 0 ||
+		(uint64_t)at > ip->size)
 		return -EINVAL;
 	f->pos = at;
 	return at;

@@ -1,7 +1,7 @@
 /* dev.c - which driver a device number means.                                                 (lab 7)
  *
- * Idea.       A special file is only a number (major, minor) with a name, on any file system. Opening it looks the number up
- *             here and gives the open file the driver's operations.
+ * Idea.       A special file is only a number (major, minor) with a name, on any file system. Opening it
+ *             looks the number up here and gives the open file the driver's operations.
  * Interface.  chardev_register for drivers; device_ops for file systems; chardev_next for devfs.
  * Invariants. I1 the list only grows, and each entry is complete before it can be seen.
  * Locks.      None: registered at boot, by one CPU.
@@ -19,7 +19,8 @@ static int (*block_open)(struct inode *ip, struct file *f);
  * Returns:  0, -EEXIST, -ENOMEM.
  */
 int
-chardev_register(int major, int minor, const char *name, uint32_t mode, const struct file_ops *ops, void *priv)
+chardev_register(int major, int minor, const char *name, uint32_t mode, const struct file_ops *ops,
+	void *priv)
 {
 	struct chardev *d;
 
@@ -63,7 +64,8 @@ device_set_block_open(int (*open)(struct inode *ip, struct file *f))
 	block_open = open;
 }
 
-/* Open a special file: f gets the driver's ops and priv, then the driver's own open runs. -ENXIO: no such device. */
+/* Open a special file: f gets the driver's ops and priv, then the driver's own open runs. -ENXIO: no such
+ * device. */
 static int
 device_open(struct inode *ip, struct file *f)
 {

@@ -1,7 +1,8 @@
 /* devfs.c - /dev: a special file for every device there is.                                   (lab 7)
  *
- * Idea.       A fresh tmpfs, filled from the lists of character devices and disks when it is mounted. From then on it is an ordinary
- *             tree: nodes can be added, renamed and removed; what they mean is dev.c's business.
+ * Idea.       A fresh tmpfs, filled from the lists of character devices and disks when it is mounted. From
+ *             then on it is an ordinary tree: nodes can be added, renamed and removed; what they mean is
+ *             dev.c's business.
  * Interface.  The file-system type devtmpfs.
  * Locks.      sb->ns while filling, as dir_ops ask.
  */
@@ -46,7 +47,8 @@ tree_fill(struct inode *root)
 
 /* fs_type.mount: as tmpfs's, and the tree. -ENODEV without tmpfs. */
 static int
-devfs_mount(struct fs_type *t, struct blockdev *bdev, unsigned long flags, const char *data, struct super **out)
+devfs_mount(struct fs_type *t, struct blockdev *bdev, unsigned long flags, const char *data,
+	struct super **out)
 {
 	struct fs_type *tmpfs = fs_find("tmpfs");
 	int err;

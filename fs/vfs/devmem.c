@@ -1,7 +1,8 @@
 /* devmem.c - devices that are only memory: null, zero, full, random, urandom.                 (lab 7)
  *
- * Idea.       The shortest drivers there are. null swallows and has nothing; zero and full have zeros without an end, full has no
- *             room; random and urandom are the kernel's generator (kern/proc/random.c), which never runs dry.
+ * Idea.       The shortest drivers there are. null swallows and has nothing; zero and full have zeros without
+ *             an end, full has no room; random and urandom are the kernel's generator (kern/proc/random.c),
+ *             which never runs dry.
  * Interface.  Character devices 1:3, 1:5, 1:7, 1:8, 1:9.
  * Locks.      None.
  */
@@ -152,10 +153,12 @@ zero_name(struct map_object *o, char *buf, size_t n)
 	return strlcpy(buf, "/dev/zero", n);
 }
 
-static const struct map_ops zero_map_ops = { .get_page = zero_page, .ref = zero_nothing, .unref = zero_nothing, .name = zero_name };
+static const struct map_ops zero_map_ops = { .get_page = zero_page, .ref = zero_nothing,
+	.unref = zero_nothing, .name = zero_name };
 static struct map_object zero_object;
 
-/* Shared mappings would have to show every process the same page; MAP_SHARED | MAP_ANONYMOUS does that, this does not. */
+/* Shared mappings would have to show every process the same page; MAP_SHARED | MAP_ANONYMOUS does that, this
+ * does not. */
 static struct map_object *
 zero_map(struct file *f, int prot, int flags, int *err)
 {
@@ -168,7 +171,8 @@ zero_map(struct file *f, int prot, int flags, int *err)
 }
 
 static const struct file_ops null_ops = { .read = null_read, .write = null_write, .seek = null_seek };
-static const struct file_ops zero_ops = { .read = zero_read, .write = null_write, .seek = null_seek, .map = zero_map };
+static const struct file_ops zero_ops = { .read = zero_read, .write = null_write, .seek = null_seek,
+	.map = zero_map };
 static const struct file_ops full_ops = { .read = zero_read, .write = full_write, .seek = null_seek };
 static const struct file_ops random_ops = { .read = random_read, .write = random_write, .seek = null_seek };
 

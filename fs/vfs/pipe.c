@@ -2,15 +2,21 @@
  *
  * Idea.       A ring of 16 pages and two counters that only grow while there is something in it:
  *                 nread <= nwrite <= nread + PIPE_SIZE
- *             Readers wait while they are equal, writers while there is no room. When the last byte is read both start
- *             again at 0, so that small messages use one page over and over. Pages come with the first byte they hold.
- * Interface.  pipe2() makes two files; fifo_ops open the same thing by a name. All else goes through file_ops.
- * Invariants. I1 the line above.  I2 byte i lies in page[i / PAGE_SIZE % NPAGE], which exists, for nread <= i < nwrite.
- *             I3 a write of up to PIPE_BUF bytes is never mixed with another.  I4 freed when no file refers to it.
- *             I5 readers only wait while the ring is empty, writers while less than PIPE_BUF is free: so wakes are needed only when
+ *             Readers wait while they are equal, writers while there is no room. When the last byte is read
+ *             both start again at 0, so that small messages use one page over and over. Pages come with the
+ *             first byte they hold.
+ * Interface.  pipe2() makes two files; fifo_ops open the same thing by a name. All else goes through
+ *             file_ops.
+ * Invariants. I1 the line above.  I2 byte i lies in page[i / PAGE_SIZE % NPAGE], which exists, for nread <= i
+ *             < nwrite.
+ *             I3 a write of up to PIPE_BUF bytes is never mixed with another.  I4 freed when no file refers
+ *             to it.
+ *             I5 readers only wait while the ring is empty, writers while less than PIPE_BUF is free: so
+ *             wakes are needed only when
  *                the ring leaves these states, and only if somebody is there.
- * Locks.      p->lock (a mutex: user copies may sleep under it) guards all fields. fifo_lock guards the list of open FIFOs
- *             and their number of users. Nothing else is taken under either but what a page fault takes.
+ * Locks.      p->lock (a mutex: user copies may sleep under it) guards all fields. fifo_lock guards the list
+ *             of open FIFOs and their number of users. Nothing else is taken under either but what a page
+ *             fault takes.
  */
 #include "fs/vfs/file.h"
 #include "kern/boot/initcall.h"
@@ -32,7 +38,8 @@ struct pipe {
 	uint32_t used;             /* [l], read without it by poll: nwrite - nread */
 	uint32_t readers, writers; /* [l] open files of each kind */
 	uint64_t ropens, wopens;   /* [l] how often a FIFO was opened, ever */
-	struct waitq rq, wq;       /* [l] readers wait for data, writers for room; and both for each other in fifo_open */
+	/* [l] readers wait for data, writers for room; and both for each other in fifo_open */
+	struct waitq rq, wq;
 	struct page *page[NPAGE];  /* [l] I2 */
 
 	struct list link;          /* [f] in fifos */
@@ -82,8 +89,8 @@ pipe_room(const struct pipe *p)
 	return PIPE_SIZE - (p->nwrite - p->nread);
 }
 
-/* Wake who waits on q, if anybody. The fence: poll looks at our fields without the lock, after it joined the queue; so
- * our stores must be seen before we look at the queue. */
+/* Wake who waits on q, if anybody. The fence: poll looks at our fields without the lock, after it joined the
+ * queue; so our stores must be seen before we look at the queue. */
 static inline void
 wake(struct waitq *q)
 {
@@ -93,7 +100,8 @@ wake(struct waitq *q)
 }
 
 /* Copy what is there, at most n bytes, to the user; the caller wakes writers. Requires: lock, data.
- * Returns: bytes, or -EFAULT if nothing could be copied (I1 holds in any case: only what was copied is taken). */
+ * Returns: bytes, or -EFAULT if nothing could be copied (I1 holds in any case: only what was copied is
+ *          taken). */
 static long
 ring_out(struct pipe *p, uint64_t ubuf, size_t n)
 {
@@ -128,7 +136,8 @@ data_wait(struct pipe *p, struct file *f)
 
 /* Read up to `n` bytes into user memory.
  *
- * Does:     waits until data is there or no writer is left; copies at most what is there now; wakes writers if it made room.
+ * Does:     waits until data is there or no writer is left; copies at most what is there now; wakes writers
+ *           if it made room.
  * Returns:  bytes; 0 at the end; -EAGAIN (O_NONBLOCK), -ERESTARTSYS, -EFAULT.
  */
 static long
@@ -153,7 +162,8 @@ pipe_read(struct file *f, uint64_t ubuf, size_t n, uint64_t *pos)
 	return r;
 }
 
-/* Copy n bytes, for which there is room, from the user. Requires: lock. Returns: bytes; -EFAULT or -ENOMEM if none. */
+/* Copy n bytes, for which there is room, from the user. Requires: lock. Returns: bytes; -EFAULT or -ENOMEM if
+ * none. */
 static long
 ring_in(struct pipe *p, uint64_t ubuf, size_t n)
 {
@@ -177,7 +187,8 @@ ring_in(struct pipe *p, uint64_t ubuf, size_t n)
 	return done ? (long)done : err;
 }
 
-/* Wait until `need` bytes fit, or nobody is left to read them. Requires: lock. 0, -EAGAIN, -ERESTARTSYS, -EPIPE. */
+/* Wait until `need` bytes fit, or nobody is left to read them. Requires: lock. 0, -EAGAIN, -ERESTARTSYS,
+ * -EPIPE. */
 static int
 room_wait(struct pipe *p, struct file *f, size_t need)
 {
@@ -196,9 +207,10 @@ room_wait(struct pipe *p, struct file *f, size_t need)
 
 /* Write n bytes from user memory.
  *
- * Does:     all of them, waiting for room; up to PIPE_BUF at once (I3), more in pieces; wakes readers when the ring was empty.
- *           Without readers: SIGPIPE.
- * Returns:  bytes, fewer than n only if something came between; -EPIPE, -EAGAIN, -ERESTARTSYS, -EFAULT, -ENOMEM if nothing was.
+ * Does:     all of them, waiting for room; up to PIPE_BUF at once (I3), more in pieces; wakes readers when
+ *           the ring was empty. Without readers: SIGPIPE.
+ * Returns:  bytes, fewer than n only if something came between; -EPIPE, -EAGAIN, -ERESTARTSYS, -EFAULT,
+ *           -ENOMEM if nothing was.
  */
 static long
 pipe_write(struct file *f, uint64_t ubuf, size_t n, uint64_t *pos)
@@ -319,7 +331,8 @@ pipe_reopen(struct inode *ip, struct file *f)
 }
 
 static const struct file_ops pipe_ops = {
-	.open = pipe_reopen, .release = pipe_release, .read = pipe_read, .write = pipe_write, .ioctl = pipe_ioctl, .poll = pipe_poll, .fsync = pipe_fsync,
+	.open = pipe_reopen, .release = pipe_release, .read = pipe_read, .write = pipe_write, .ioctl = pipe_ioctl,
+	.poll = pipe_poll, .fsync = pipe_fsync,
 };
 
 /* ---- FIFOs ---- */
@@ -344,8 +357,8 @@ fifo_get(struct inode *ip)
 
 /* Open a FIFO: a reader waits for a writer and the other way round.
  *
- * Returns: 0; -ENXIO: O_WRONLY | O_NONBLOCK and no reader; -ERESTARTSYS; -ENOMEM. The counters of opens make sure that a partner
- *          that came and went again while we slept has been seen.
+ * Returns: 0; -ENXIO: O_WRONLY | O_NONBLOCK and no reader; -ERESTARTSYS; -ENOMEM. The counters of opens make
+ *          sure that a partner that came and went again while we slept has been seen.
  */
 static int
 fifo_open(struct inode *ip, struct file *f)
@@ -356,7 +369,8 @@ fifo_open(struct inode *ip, struct file *f)
 
 	if (!p)
 		return -ENOMEM;
-	if ((f->flags & O_ACCMODE) == O_WRONLY && f->flags & O_NONBLOCK && !__atomic_load_n(&p->readers, __ATOMIC_RELAXED)) {
+	if ((f->flags & O_ACCMODE) == O_WRONLY && f->flags & O_NONBLOCK && !__atomic_load_n(&p->readers,
+		__ATOMIC_RELAXED)) {
 		pipe_put(p);
 		return -ENXIO;
 	}

@@ -1,8 +1,9 @@
 /* tty.c - terminals as files, and the console.                                                (lab 7)
  *
- * Idea.       read, write, ioctl and poll on top of the line discipline (ttyline.c) and job control (ttyjob.c). There is one
- *             terminal, the console: what is typed on any input device goes in, output goes to all consoles. /dev/console, ttyS0
- *             and tty0 are names of it; /dev/tty is whatever terminal the opener's session has.
+ * Idea.       read, write, ioctl and poll on top of the line discipline (ttyline.c) and job control
+ *             (ttyjob.c). There is one terminal, the console: what is typed on any input device goes in,
+ *             output goes to all consoles. /dev/console, ttyS0 and tty0 are names of it; /dev/tty is whatever
+ *             terminal the opener's session has.
  * Interface.  Character devices 4:0, 4:1, 4:64, 5:0, 5:1.
  * Invariants. I1 a file whose gen is not the terminal's is hung up: reads end, all else is -EIO.
  * Locks.      t->lock, dropped around user copies.
@@ -32,7 +33,8 @@ hung_up(const struct tty_file *tf)
 
 /* ---- reading ---- */
 
-/* Wait in raw mode as VMIN and VTIME say (POSIX 1003.1, 11.1.7). Requires: lock. 0: take what is there; -EAGAIN, -ERESTARTSYS. */
+/* Wait in raw mode as VMIN and VTIME say (POSIX 1003.1, 11.1.7). Requires: lock. 0: take what is there;
+ * -EAGAIN, -ERESTARTSYS. */
 static int
 raw_wait(struct tty_file *tf, size_t n, bool nonblock)
 {
@@ -74,7 +76,8 @@ input_wait(struct tty_file *tf, size_t n, bool nonblock)
 
 /* Read a line, or what raw mode gives.
  *
- * Returns: bytes; 0 at ^D or after a hangup; -EAGAIN, -ERESTARTSYS, -EFAULT; -EIO or -ERESTARTSYS in the background.
+ * Returns: bytes; 0 at ^D or after a hangup; -EAGAIN, -ERESTARTSYS, -EFAULT; -EIO or -ERESTARTSYS in the
+ *          background.
  */
 static long
 tty_read(struct file *f, uint64_t ubuf, size_t n, uint64_t *pos)
@@ -203,7 +206,8 @@ winsize_set(struct tty *t, uint64_t arg)
 	t->ws = ws;
 	fg = t->fg;
 	spin_unlock(&t->lock);
-	if (fg && (old.ws_row != ws.ws_row || old.ws_col != ws.ws_col || old.ws_xpixel != ws.ws_xpixel || old.ws_ypixel != ws.ws_ypixel))
+	if (fg && (old.ws_row != ws.ws_row || old.ws_col != ws.ws_col || old.ws_xpixel != ws.ws_xpixel ||
+		old.ws_ypixel != ws.ws_ypixel))
 		proc_signal_group(fg, SIGWINCH);
 	return 0;
 }
@@ -317,7 +321,8 @@ count_get(struct tty *t, uint64_t arg)
 static bool
 changes(uint32_t cmd)
 {
-	return cmd == TCSETS || cmd == TCSETSW || cmd == TCSETSF || cmd == TCSBRK || cmd == TCSBRKP || cmd == TCXONC ||
+	return cmd == TCSETS || cmd == TCSETSW || cmd == TCSETSF || cmd == TCSBRK || cmd == TCSBRKP ||
+		cmd == TCXONC ||
 		cmd == TCFLSH || cmd == TIOCSPGRP;
 }
 
@@ -380,7 +385,8 @@ tty_fsync(struct file *f, bool datasync)
 }
 
 static const struct file_ops tty_ops = {
-	.release = tty_release, .read = tty_read, .write = tty_write, .ioctl = tty_ioctl, .poll = tty_poll, .fsync = tty_fsync,
+	.release = tty_release, .read = tty_read, .write = tty_write, .ioctl = tty_ioctl, .poll = tty_poll,
+	.fsync = tty_fsync,
 };
 
 /* Make f an open file of t. 0, -ENOMEM. */

@@ -15,7 +15,8 @@ struct tty {
 	struct spinlock lock;      /* RANK(7, 20) */
 	struct termios tio;        /* [l] */
 	struct winsize ws;         /* [l] */
-	uint32_t rd, line, wr;     /* [l] rd <= line <= wr <= rd + TTY_BUF: [rd, line) can be read, [line, wr) is being edited */
+	/* [l] rd <= line <= wr <= rd + TTY_BUF: [rd, line) can be read, [line, wr) is being edited */
+	uint32_t rd, line, wr;
 	uint32_t col, line_col;    /* [l] where the cursor is; where it was when the line being edited began */
 	bool lnext;                /* [l] the next byte is literal (^V) */
 	bool stopped;              /* [l] output, by ^S */

@@ -1,12 +1,14 @@
 /* ttyjob.c - terminals and processes: sessions, the foreground group, hangup.                 (lab 7)
  *
- * Idea.       A session leader takes a terminal; all processes of its session have it as controlling terminal. One group of
- *             them is in the foreground: it gets ^C and may read; the others are stopped when they try (POSIX 1003.1, 11.1).
- *             A process's terminal is not stored: it is the one with the process's session id.
+ * Idea.       A session leader takes a terminal; all processes of its session have it as controlling
+ *             terminal. One group of them is in the foreground: it gets ^C and may read; the others are
+ *             stopped when they try (POSIX 1003.1, 11.1). A process's terminal is not stored: it is the one
+ *             with the process's session id.
  * Interface.  ttyjob_*, tty.h.
- * Invariants. I1 no two terminals have the same session.  I2 p->slot[SLOT_TTY] is set in processes that gave their terminal up
- *             (TIOCNOTTY) though they are still in its session.
- * Locks.      t->lock for sid and fg; never held while asking the process layer. The list of terminals only grows, at boot.
+ * Invariants. I1 no two terminals have the same session.  I2 p->slot[SLOT_TTY] is set in processes that gave
+ *             their terminal up (TIOCNOTTY) though they are still in its session.
+ * Locks.      t->lock for sid and fg; never held while asking the process layer. The list of terminals only
+ *             grows, at boot.
  */
 #include "fs/vfs/tty.h"
 #include "kern/boot/initcall.h"
@@ -34,11 +36,11 @@ ttyjob_of(struct proc *p)
 	return NULL;
 }
 
-/* May the current process do what background processes must not: read (SIGTTIN), or change the terminal or write
- * under TOSTOP (SIGTTOU)?
+/* May the current process do what background processes must not: read (SIGTTIN), or change the terminal or
+ * write under TOSTOP (SIGTTOU)?
  *
- * Returns: 0: yes; -ERESTARTSYS: its group was sent the signal, try again afterwards; -EIO: nobody could ever continue it, or it
- *          does not want to hear the signal (for SIGTTOU that means yes).
+ * Returns: 0: yes; -ERESTARTSYS: its group was sent the signal, try again afterwards; -EIO: nobody could ever
+ *          continue it, or it does not want to hear the signal (for SIGTTOU that means yes).
  */
 int
 ttyjob_check(struct tty *t, int sig)
@@ -68,7 +70,8 @@ take(struct tty *t, struct proc *p)
 	p->slot[SLOT_TTY] = NULL;
 }
 
-/* The current process opens t without O_NOCTTY: a session leader without a terminal takes it if it is free. */
+/* The current process opens t without O_NOCTTY: a session leader without a terminal takes it if it is
+ * free. */
 void
 ttyjob_acquire(struct tty *t)
 {
@@ -78,7 +81,8 @@ ttyjob_acquire(struct tty *t)
 		take(t, p);
 }
 
-/* TIOCSCTTY. 0; -EPERM: not a leader, has another terminal, or t has a session (force: root takes it away). */
+/* TIOCSCTTY. 0; -EPERM: not a leader, has another terminal, or t has a session (force: root takes it
+ * away). */
 int
 ttyjob_steal(struct tty *t, uint64_t force)
 {
@@ -132,7 +136,8 @@ session_of(struct proc *p, void *arg)
 	return 1;
 }
 
-/* TIOCSPGRP. 0; -ENOTTY: not the caller's terminal; -EINVAL, -ESRCH: no such group; -EPERM: of another session. */
+/* TIOCSPGRP. 0; -ENOTTY: not the caller's terminal; -EINVAL, -ESRCH: no such group; -EPERM: of another
+ * session. */
 int
 ttyjob_set_group(struct tty *t, int pgid)
 {

@@ -1,7 +1,9 @@
-/* ttyline.c - the line discipline: what happens between the keyboard and read(), write() and the screen.   (lab 7)
+/* ttyline.c - the line discipline: what happens between the keyboard and read(), write() and the screen.
+ * (lab 7)
  *
- * Idea.       Input bytes go into a ring. In canonical mode the line being typed can still be edited, and becomes readable
- *             with its newline; in raw mode every byte is readable at once. Editing and echo follow termios.
+ * Idea.       Input bytes go into a ring. In canonical mode the line being typed can still be edited, and
+ *             becomes readable with its newline; in raw mode every byte is readable at once. Editing and echo
+ *             follow termios.
  *                 buf:   | read already | readable lines | line being typed |
  *                                      rd             line                 wr
  * Interface.  tty_input (any context), tty_output, tty_take; the rest of tty.h that says ttyline.c.
@@ -19,7 +21,8 @@ static const struct termios fresh = {
 	.c_oflag = OPOST | ONLCR,
 	.c_cflag = B38400 | CS8 | CREAD | HUPCL,
 	.c_lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
-	.c_cc = { [VINTR] = 3, [VQUIT] = 28, [VERASE] = 127, [VKILL] = 21, [VEOF] = 4, [VMIN] = 1, [VSTART] = 17, [VSTOP] = 19,
+	.c_cc = { [VINTR] = 3, [VQUIT] = 28, [VERASE] = 127, [VKILL] = 21, [VEOF] = 4, [VMIN] = 1, [VSTART] = 17,
+	[VSTOP] = 19,
 		[VSUSP] = 26, [VREPRINT] = 18, [VDISCARD] = 15, [VWERASE] = 23, [VLNEXT] = 22 },
 };
 
@@ -138,7 +141,8 @@ column_at(const struct tty *t, uint32_t end)
 
 /* ---- editing ---- */
 
-/* Take the last character (all bytes of one in UTF-8) of the line being typed back, from the screen too if `show`. */
+/* Take the last character (all bytes of one in UTF-8) of the line being typed back, from the screen too if
+ * `show`. */
 static void
 erase_char(struct tty *t, bool show)
 {
@@ -173,7 +177,8 @@ edit_erase(struct tty *t)
 static bool
 is_word(uint16_t c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || (c >= 0x80 && c <= 0xff);
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+		(c >= 0x80 && c <= 0xff);
 }
 
 static void

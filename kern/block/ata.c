@@ -1,14 +1,19 @@
-/* ata.c - IDE disks: ATA by registers (PIO) and by bus-master DMA (ATA/ATAPI-6; Bus Master IDE 1.0).   (lab 6)
+/* ata.c - IDE disks: ATA by registers (PIO) and by bus-master DMA (ATA/ATAPI-6; Bus Master IDE 1.0).   (lab
+ * 6)
  *
- * Idea.       A controller has two channels, a channel two drives and one set of registers: so one command at a time per
- *             channel, the rest waits in its queue. Two ways to move the data:
- *                 DMA: a table of (address, length) pieces; the controller moves all, one interrupt at the end
- *                 PIO: we move each sector through the data register, one interrupt per sector
- *             DMA where controller and drive can, and the memory lies below 4 GiB; PIO for the rest (kernel word ata=pio: always).
- *                 IDLE --chan_start--> command --interrupt--> (PIO: next sector) ... --chan_end--> IDLE, next bio
+ * Idea.       A controller has two channels, a channel two drives and one set of registers: so one command at
+ *             a time per channel, the rest waits in its queue. Two ways to move the data:
+ *                 DMA: a table of (address, length) pieces; the controller moves all, one interrupt at the
+ *                 end PIO: we move each sector through the data register, one interrupt per sector
+ *             DMA where controller and drive can, and the memory lies below 4 GiB; PIO for the rest (kernel
+ *             word ata=pio: always).
+ *                 IDLE --chan_start--> command --interrupt--> (PIO: next sector) ... --chan_end--> IDLE, next
+ *                 bio
  * Interface.  A blockdev (ops below) per drive.
- * Invariants. I1 c->active is the bio whose command the channel executes, NULL: idle; then the queue is empty.
- *             I2 nothing waits for a drive without an end: registers WAIT_NS, commands STALL_NS; then the channel is reset
+ * Invariants. I1 c->active is the bio whose command the channel executes, NULL: idle; then the queue is
+ *             empty.
+ *             I2 nothing waits for a drive without an end: registers WAIT_NS, commands STALL_NS; then the
+ *             channel is reset
  *                and the request fails; a channel that stays busy takes its disks away.
  * Locks.      c->lock guards a channel; never held across bio_complete.
  */
@@ -24,18 +29,21 @@
 #include "lib/kern/string.h"
 
 /* Command block registers, from the channel's base. */
-enum { R_DATA = 0, R_FEATURES = 1, R_COUNT = 2, R_LBA0 = 3, R_LBA1 = 4, R_LBA2 = 5, R_DEVICE = 6, R_STATUS = 7, R_COMMAND = 7 };
+enum { R_DATA = 0, R_FEATURES = 1, R_COUNT = 2, R_LBA0 = 3, R_LBA1 = 4, R_LBA2 = 5, R_DEVICE = 6,
+	R_STATUS = 7, R_COMMAND = 7 };
 enum { S_ERR = 1, S_DRQ = 8, S_DF = 0x20, S_BSY = 0x80 };
 enum { CTL_NIEN = 2, CTL_SRST = 4 };
 enum { DEV_LBA = 0x40, DEV_SLAVE = 0x10 };
-enum { C_READ = 0x20, C_READ_EXT = 0x24, C_READ_DMA_EXT = 0x25, C_WRITE = 0x30, C_WRITE_EXT = 0x34, C_WRITE_DMA_EXT = 0x35,
+enum { C_READ = 0x20, C_READ_EXT = 0x24, C_READ_DMA_EXT = 0x25, C_WRITE = 0x30, C_WRITE_EXT = 0x34,
+	C_WRITE_DMA_EXT = 0x35,
 	C_READ_DMA = 0xc8, C_WRITE_DMA = 0xca, C_FLUSH = 0xe7, C_FLUSH_EXT = 0xea, C_IDENTIFY = 0xec };
 /* Bus master registers, from the channel's base. */
 enum { BM_COMMAND = 0, BM_STATUS = 2, BM_TABLE = 4 };
 enum { BM_START = 1, BM_READ = 8 };                      /* command; READ: the controller writes memory */
 enum { BM_ERROR = 2, BM_IRQ = 4 };                       /* status; written ones clear */
 
-enum { MAX_VEC = 128, MAX_SECTORS = 1024, NPRD = 256 };  /* pieces: 128, and one cut per 64 KiB of 512 KiB, so 136 at most */
+/* pieces: 128, and one cut per 64 KiB of 512 KiB, so 136 at most */
+enum { MAX_VEC = 128, MAX_SECTORS = 1024, NPRD = 256 };
 #define WAIT_NS  (NSEC / 2)
 #define WATCH_NS (2 * NSEC)
 #define STALL_NS (30 * NSEC)
@@ -83,7 +91,8 @@ status(struct channel *c)
 	return inb(c->base + R_STATUS);
 }
 
-/* Wait until BSY is clear and the bits of `want` are set, or an error shows. Returns: the status, or -ETIMEDOUT (I2). */
+/* Wait until BSY is clear and the bits of `want` are set, or an error shows. Returns: the status, or
+ * -ETIMEDOUT (I2). */
 static int
 status_wait(struct channel *c, uint8_t want)
 {
@@ -104,7 +113,8 @@ status_wait(struct channel *c, uint8_t want)
 	}
 }
 
-/* Select a drive and give it the 400 ns that it may take to answer (ATA-6, 9.2: four reads of the alternate status). */
+/* Select a drive and give it the 400 ns that it may take to answer (ATA-6, 9.2: four reads of the alternate
+ * status). */
 static void
 drive_select(struct channel *c, uint8_t device)
 {
@@ -239,7 +249,8 @@ command_start(struct channel *c)
 
 /* ---- the channel's queue ---- */
 
-/* The active bio is finished: it goes to `done`, and the next one that can be started becomes active (I1). Requires: lock. */
+/* The active bio is finished: it goes to `done`, and the next one that can be started becomes active (I1).
+ * Requires: lock. */
 static void
 chan_end(struct channel *c, int error, struct list *done)
 {
@@ -267,8 +278,8 @@ bios_complete(struct list *done)
 	}
 }
 
-/* Reset both drives (ATA-6, 9.2: SRST). Requires: lock. A channel that does not come back, or that needs this again and
- * again, loses its disks (I2). */
+/* Reset both drives (ATA-6, 9.2: SRST). Requires: lock. A channel that does not come back, or that needs this
+ * again and again, loses its disks (I2). */
 static void
 chan_reset(struct channel *c, struct list *done)
 {
@@ -507,7 +518,8 @@ chan_probe(uint16_t base, uint16_t ctl, uint16_t bm, struct pci_dev *pci, int ir
 			blockdev_register(&c->drive[i].bd, "sd");
 }
 
-/* A PCI IDE controller (PCI IDE 1.0): progif tells for each channel whether it uses the old ports (compatibility) or BARs. */
+/* A PCI IDE controller (PCI IDE 1.0): progif tells for each channel whether it uses the old ports
+ * (compatibility) or BARs. */
 static int
 ide_probe(struct pci_dev *d)
 {

@@ -12,7 +12,8 @@
  *             I2 a driver sees only requests inside the disk and inside its limits.
  *             I3 the list of devices only grows: pointers into it stay valid.
  *             I4 plugs[cpu].owner is the thread that plugged; nobody else's requests wait in it.
- * Locks.      None around requests: a plug belongs to one thread, counters are atomic. Devices are added at boot, one by one.
+ * Locks.      None around requests: a plug belongs to one thread, counters are atomic. Devices are added at
+ *             boot, one by one.
  */
 #include "kern/block/block.h"
 
@@ -41,8 +42,8 @@ static struct plug {
 	struct list bios;     /* [c] in order of submission */
 } plugs[NCPU];
 
-/* Who waits in bio_submit_wait sleeps on one of these, by address: a queue on its own stack could be gone before the
- * completing side is done with it. */
+/* Who waits in bio_submit_wait sleeps on one of these, by address: a queue on its own stack could be gone
+ * before the completing side is done with it. */
 static struct waitq sync_queues[16];
 
 /* ---- errors ---- */
@@ -64,7 +65,8 @@ error_log(const struct bio *b, int error)
 			klog(LOG_ERR, "block: %u more errors\n", n - 10);
 	}
 	if (__atomic_fetch_add(&lines, 1, __ATOMIC_RELAXED) < 10)
-		klog(LOG_ERR, "%s: %s error %d at sector %lu, %u sectors\n", b->dev->name, verb[b->op], error, b->sector, b->nsect);
+		klog(LOG_ERR, "%s: %s error %d at sector %lu, %u sectors\n", b->dev->name, verb[b->op], error, b->sector,
+			b->nsect);
 }
 
 /* ---- completion ---- */
@@ -196,8 +198,8 @@ disk_kick(struct blockdev *d)
 
 /* ---- merging under a plug ---- */
 
-/* A merged bio is complete: so are all it carries (linked through `link`, arg is the list's head). If it failed, each tries
- * by itself: a bad sector is the error of its own request only. */
+/* A merged bio is complete: so are all it carries (linked through `link`, arg is the list's head). If it
+ * failed, each tries by itself: a bad sector is the error of its own request only. */
 static void
 merged_done(struct bio *m)
 {
@@ -237,7 +239,8 @@ merge_run(struct bio *b, struct list *head, uint32_t *nvec, uint32_t *nsect)
 	return n;
 }
 
-/* Make one request of the first n bios of a list; NULL: out of memory. The pieces that touch in memory become one. */
+/* Make one request of the first n bios of a list; NULL: out of memory. The pieces that touch in memory become
+ * one. */
 static struct bio *
 merge_make(struct list *head, int n, uint32_t nvec)
 {
@@ -307,8 +310,8 @@ plug_mine(void)
 	return p->owner && p->owner == current() && !this_cpu->in_irq ? p : NULL;
 }
 
-/* Collect this thread's requests from now on; nests. Requires: no sleep before block_unplug (a thread that does sleep
- * only loses the collecting). */
+/* Collect this thread's requests from now on; nests. Requires: no sleep before block_unplug (a thread that
+ * does sleep only loses the collecting). */
 void
 block_plug(void)
 {
@@ -338,7 +341,8 @@ block_unplug(void)
 
 /* ---- submitting ---- */
 
-/* Check what the caller asks (I2); sets nsect and disk_sector. 0, -EIO (outside, or malformed), -ENXIO, -EROFS. */
+/* Check what the caller asks (I2); sets nsect and disk_sector. 0, -EIO (outside, or malformed), -ENXIO,
+ * -EROFS. */
 static int
 bio_check(struct bio *b)
 {
@@ -376,8 +380,8 @@ bio_count(struct blockdev *d, const struct bio *b)
 /* Start a request.
  *
  * Requires: op, sector, nvec, vec, dev, done set; any context, no spinlock below lab 6's rank held.
- * Does:     checks it (a request outside the device fails with -EIO through done, possibly before we return), counts it,
- *           and sends it or leaves it in this thread's plug. Never sleeps.
+ * Does:     checks it (a request outside the device fails with -EIO through done, possibly before we return),
+ *           counts it, and sends it or leaves it in this thread's plug. Never sleeps.
  */
 void
 bio_submit(struct bio *b)
@@ -421,8 +425,8 @@ sync_done(struct bio *b)
 	waitq_wake_all(q);
 }
 
-/* Submit and wait; before the scheduler runs, or with interrupts off, by polling. Whatever this thread has plugged goes
- * first. Returns: 0, -EIO, -ENXIO, -EROFS, -ENOMEM. */
+/* Submit and wait; before the scheduler runs, or with interrupts off, by polling. Whatever this thread has
+ * plugged goes first. Returns: 0, -EIO, -ENXIO, -EROFS, -ENOMEM. */
 int
 bio_submit_wait(struct bio *b)
 {
@@ -594,8 +598,8 @@ blockdev_find(const char *name)
 	return NULL;
 }
 
-/* The disk to boot from: the one root= names (NULL and a message if there is none such); without the word the first
- * partition made for Linux. Returns: NULL: none. */
+/* The disk to boot from: the one root= names (NULL and a message if there is none such); without the word the
+ * first partition made for Linux. Returns: NULL: none. */
 struct blockdev *
 blockdev_root(void)
 {

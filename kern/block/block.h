@@ -1,10 +1,12 @@
 /* block.h - disks as arrays of sectors: asynchronous requests, drivers below, partitions.    (lab 6)
  *
- * Idea.       A blockdev is a whole disk or a partition of one. Callers fill a struct bio (direction, sector, list of page
- *             pieces) and submit it; the driver completes it from its interrupt. Many may be in flight; the layer splits
- *             what is too large for the driver, merges what is adjacent while a plug is held, and never reorders around a FLUSH:
- *             BIO_FLUSH completes after everything completed before its submission is on stable storage.
- * Interface.  blockdev_find, bio_submit, bio_wait, block_rw; blockdev_register for drivers; block_plug/unplug.
+ * Idea.       A blockdev is a whole disk or a partition of one. Callers fill a struct bio (direction, sector,
+ *             list of page pieces) and submit it; the driver completes it from its interrupt. Many may be in
+ *             flight; the layer splits what is too large for the driver, merges what is adjacent while a plug
+ *             is held, and never reorders around a FLUSH: BIO_FLUSH completes after everything completed
+ *             before its submission is on stable storage.
+ * Interface.  blockdev_find, bio_submit, bio_wait, block_rw; blockdev_register for drivers;
+ *             block_plug/unplug.
  * Contracts are above the functions in block.c, part.c.
  */
 #ifndef KERN_BLOCK_BLOCK_H
@@ -32,7 +34,8 @@ struct bio {
 	uint32_t nvec;             /* [s] */
 	struct bio_vec *vec;       /* [s] pieces in order; must stay until done */
 	struct blockdev *dev;      /* [s] */
-	void (*done)(struct bio *b);   /* any context, no lock held; b->error is 0, -EIO, -ENXIO (gone), -EROFS; may free b */
+	/* any context, no lock held; b->error is 0, -EIO, -ENXIO (gone), -EROFS; may free b */
+	void (*done)(struct bio *b);
 	void *arg;                 /* [s] */
 	int error;
 	uint32_t nsect;            /* layer: total sectors */
@@ -43,10 +46,11 @@ struct bio {
 	void *drv;                 /* driver */
 };
 
-/* Implementer's contract. submit: start or queue the request b->op, b->disk_sector, b->nsect, b->vec; never sleeps, never fails
- * synchronously except by calling bio_complete with an error; at most `max_vec` pieces and `max_sectors`, inside the disk, no write to a
- * read-only one. Called with no block-layer lock held. kick: all submitted so far should reach the device (one notification for
- * many); may be NULL. poll: complete what is finished, without interrupts (early boot), and give up on a dead device. */
+/* Implementer's contract. submit: start or queue the request b->op, b->disk_sector, b->nsect, b->vec; never
+ * sleeps, never fails synchronously except by calling bio_complete with an error; at most `max_vec` pieces
+ * and `max_sectors`, inside the disk, no write to a read-only one. Called with no block-layer lock held.
+ * kick: all submitted so far should reach the device (one notification for many); may be NULL. poll: complete
+ * what is finished, without interrupts (early boot), and give up on a dead device. */
 struct blockdev_ops {
 	void (*submit)(struct blockdev *d, struct bio *b);
 	void (*kick)(struct blockdev *d);
@@ -76,13 +80,15 @@ struct blockdev {
 	struct blockdev *next;     /* [I] list of all, in order of registration */
 };
 
-/* Drivers: fill nsectors, max_vec, max_sectors, readonly, has_flush, ops, drv; name prefix "vd"/"sd"; the layer picks the letter
- * and reads the partition table (may sleep). 0, -EINVAL (empty, or limits of 0), -ENOSPC. d is never freed afterwards. */
+/* Drivers: fill nsectors, max_vec, max_sectors, readonly, has_flush, ops, drv; name prefix "vd"/"sd"; the
+ * layer picks the letter and reads the partition table (may sleep). 0, -EINVAL (empty, or limits of 0),
+ * -ENOSPC. d is never freed afterwards. */
 int  blockdev_register(struct blockdev *d, const char *prefix);
 void blockdev_gone(struct blockdev *d);          /* any context: from now on everything fails with -ENXIO */
 void bio_complete(struct bio *b, int error);     /* drivers, any context, no lock held */
 
-struct blockdev *blockdev_find(const char *name);          /* "vda2", "/dev/vda2", "PARTUUID=...", "PARTLABEL=..."; NULL */
+/* "vda2", "/dev/vda2", "PARTUUID=...", "PARTLABEL=..."; NULL */
+struct blockdev *blockdev_find(const char *name);
 struct blockdev *blockdev_next(struct blockdev *d);        /* NULL: first; in order of registration */
 /* The root disk: the word root=, else the first partition with the Linux-filesystem type GUID; NULL: none. */
 struct blockdev *blockdev_root(void);
@@ -90,7 +96,8 @@ struct blockdev *blockdev_root(void);
 void bio_submit(struct bio *b);                  /* bounds-checked: -EIO through done. Never sleeps */
 int  bio_submit_wait(struct bio *b);             /* sets done and arg itself; sleeps; returns b->error */
 void block_plug(void);                           /* this thread collects submissions ... */
-void block_unplug(void);                         /* ... merges adjacent ones and sends them with one notification; never sleep in between */
+/* ... merges adjacent ones and sends them with one notification; never sleep in between */
+void block_unplug(void);
 /* Simple synchronous transfer of kernel memory in the direct map. 0 or -errno. */
 int  block_rw(struct blockdev *d, enum bio_op op, uint64_t sector, void *buf, uint32_t nsect);
 int  block_flush(struct blockdev *d);

@@ -1,12 +1,16 @@
 /* part.c - partition tables: GPT with its backup, MBR with extended partitions.               (lab 6)
  *
- * Idea.       Sector 0 is an MBR. If one of its four entries has type 0xee, the real table is the GPT (UEFI 2.10, chapter 5):
- *                 LBA 1: header --> entries (LBA 2..)        last LBA: the header again --> its own copy of the entries
+ * Idea.       Sector 0 is an MBR. If one of its four entries has type 0xee, the real table is the GPT (UEFI
+ *             2.10, chapter 5):
+ *                 LBA 1: header --> entries (LBA 2..)        last LBA: the header again --> its own copy of
+ *                 the entries
  *             Both header and entries carry a CRC; the copy at the end counts when the first is damaged.
  *             Otherwise the four entries are the partitions; an extended one holds a chain of further MBRs.
- * Interface.  part_scan. It neither knows disks nor keeps anything, so tables in memory can be tested as well.
- * Invariants. I1 whatever the sectors hold, at most PART_MAX partitions are reported, each non-empty, inside the disk, and
- *             disjoint from those before it.  I2 at most 2 + EBR_MAX single sectors and two entry tables are read.
+ * Interface.  part_scan. It neither knows disks nor keeps anything, so tables in memory can be tested as
+ *             well.
+ * Invariants. I1 whatever the sectors hold, at most PART_MAX partitions are reported, each non-empty, inside
+ *             the disk, and disjoint from those before it.  I2 at most 2 + EBR_MAX single sectors and two
+ *             entry tables are read.
  * Locks.      None.
  */
 #include "kern/block/part.h"
@@ -130,8 +134,8 @@ mbr_extended(uint8_t type)
 	return type == TYPE_EXT_CHS || type == TYPE_EXT_LBA || type == TYPE_EXT_LINUX;
 }
 
-/* Walk the chain of an extended partition [ext, ext + len): each link holds one logical partition, relative to the link,
- * and the next link, relative to ext. Ends after EBR_MAX links whatever they say (I2). */
+/* Walk the chain of an extended partition [ext, ext + len): each link holds one logical partition, relative
+ * to the link, and the next link, relative to ext. Ends after EBR_MAX links whatever they say (I2). */
 static int
 mbr_logical(struct scan *c, uint64_t ext, uint64_t len, uint32_t sig)
 {
@@ -200,7 +204,8 @@ gpt_header(struct scan *c, uint64_t lba, struct gpt_header *h)
 		return "damaged (CRC)";
 	if (h->here != lba)
 		return "not where it says";
-	if (h->entry_size < sizeof(struct gpt_entry) || h->entry_size > 4096 || h->entry_size & (h->entry_size - 1) ||
+	if (h->entry_size < sizeof(struct gpt_entry) || h->entry_size > 4096 ||
+		h->entry_size & (h->entry_size - 1) ||
 	    h->nentries == 0 || h->nentries > ENTRIES_MAX)
 		return "describing strange entries";
 	bytes = (uint64_t)h->nentries * h->entry_size;
@@ -293,9 +298,10 @@ gpt_scan(struct scan *c)
 
 /* Read the partition table of a disk and report each partition.
  *
- * Does:    GPT if the MBR says so, else MBR, else nothing (a disk without a table is fine). Entries that cannot be true
- *          are refused one by one with a message.
- * Returns: 0; -EINVAL: there is a table but it is damaged; -ENOMEM; or what read said. May sleep if read does.
+ * Does:    GPT if the MBR says so, else MBR, else nothing (a disk without a table is fine). Entries that
+ *          cannot be true are refused one by one with a message.
+ * Returns: 0; -EINVAL: there is a table but it is damaged; -ENOMEM; or what read said. May sleep if read
+ *          does.
  */
 int
 part_scan(const struct part_source *s)

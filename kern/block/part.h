@@ -16,7 +16,8 @@ struct part {
 	char label[37];
 };
 
-/* What part_scan reads from and reports to. read: 0 or -errno, n sectors; found: once per partition, in table order. */
+/* What part_scan reads from and reports to. read: 0 or -errno, n sectors; found: once per partition, in table
+ * order. */
 struct part_source {
 	const char *name;          /* for messages */
 	uint64_t nsectors;

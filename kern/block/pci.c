@@ -1,14 +1,20 @@
 /* pci.c - PCI: enumerate buses, size registers, route interrupts.                             (lab 6)
  *
- * Idea.       Every function of every device answers at (bus, device, function, register), reached through two ports:
- *             write the address to 0xcf8, read or write the data at 0xcfc (PCI 3.0, 3.2.2.3.2: mechanism #1).
- *             The scan walks bus 0 and, behind each bridge, the bus number that the firmware gave it.
- * Interface.  pci_register (probes at once: the scan came first), pci_next, pci_read and pci_write, pci_cap, pci_irq.
- * Invariants. I1 a bus is scanned once, however bridges claim to be wired; a capability list is left after 48 steps.
- *             I2 a BAR with bar_len > 0 has a decoded address; registers of an absent device read as all ones.
- * Interrupts. MSI-X if the device has it, else MSI, else its INTx pin. For INTx we take the interrupt line register that
- *             the firmware wrote (an ISA interrupt number) with polarity and trigger from ACPI's overrides, level-triggered
- *             where there is none. That is right on QEMU's pc and q35; the general answer (_PRT) needs an AML interpreter.
+ * Idea.       Every function of every device answers at (bus, device, function, register), reached through
+ *             two ports: write the address to 0xcf8, read or write the data at 0xcfc (PCI 3.0, 3.2.2.3.2:
+ *             mechanism #1). The scan walks bus 0 and, behind each bridge, the bus number that the firmware
+ *             gave it.
+ * Interface.  pci_register (probes at once: the scan came first), pci_next, pci_read and pci_write, pci_cap,
+ *             pci_irq.
+ * Invariants. I1 a bus is scanned once, however bridges claim to be wired; a capability list is left after 48
+ *             steps.
+ *             I2 a BAR with bar_len > 0 has a decoded address; registers of an absent device read as all
+ *             ones.
+ * Interrupts. MSI-X if the device has it, else MSI, else its INTx pin. For INTx we take the interrupt line
+ * register that
+ *             the firmware wrote (an ISA interrupt number) with polarity and trigger from ACPI's overrides,
+ *             level-triggered where there is none. That is right on QEMU's pc and q35; the general answer
+ *             (_PRT) needs an AML interpreter.
  * Locks.      config_lock around the address/data port pair.
  */
 #include "kern/block/pci.h"
@@ -29,7 +35,8 @@ enum { MSI_ENABLE = 1, MSI_64 = 1 << 7, MSIX_ENABLE = 1 << 15, MSIX_MASK_ALL = 1
 static struct spinlock config_lock = SPINLOCK("pci config", RANK(6, 2));
 static struct pci_dev *devices, **devices_end = &devices;    /* [I] after the scan */
 static uint8_t bus_seen[256 / 8];                            /* the scan's; I1 */
-static struct { uint32_t gsi; int vector; } lines[32];       /* level interrupts routed so far; written at boot only */
+/* level interrupts routed so far; written at boot only */
+static struct { uint32_t gsi; int vector; } lines[32];
 static int nlines;
 
 uint32_t
@@ -107,7 +114,8 @@ pci_enable(const struct pci_dev *d)
 
 /* ---- the scan ---- */
 
-/* Size BAR n (PCI 3.0, 6.2.5.1): write ones, see which bits stick. Decoding is off meanwhile. Returns: BARs used, 1 or 2. */
+/* Size BAR n (PCI 3.0, 6.2.5.1): write ones, see which bits stick. Decoding is off meanwhile. Returns: BARs
+ * used, 1 or 2. */
 static int
 bar_size(struct pci_dev *d, int n)
 {
@@ -148,7 +156,8 @@ function_sizes(struct pci_dev *d, int nbar)
 }
 
 /* Look at one function; put it on the list if it is there.
- * Returns: the number of the bus behind it if it is a bridge, 0 if it is something else, -1 if it is absent. */
+ * Returns: the number of the bus behind it if it is a bridge, 0 if it is something else, -1 if it is
+ *          absent. */
 static int
 function_scan(int bus, int dev, int fn, bool *multi)
 {
@@ -328,8 +337,9 @@ intx_start(struct pci_dev *d)
 
 /* Have fn(arg) called on the device's interrupt.
  *
- * Does:    MSI-X table entry `entry` where there is MSI-X (then d->msix is set); else all entries share one MSI; else INTx,
- *          where fn must ask the device whether the interrupt is its own, because others may share the line.
+ * Does:    MSI-X table entry `entry` where there is MSI-X (then d->msix is set); else all entries share one
+ *          MSI; else INTx, where fn must ask the device whether the interrupt is its own, because others may
+ *          share the line.
  * Returns: 0; -ENODEV no usable interrupt; -ENOSPC no vector left; -ENOMEM; -EINVAL no such entry.
  */
 int

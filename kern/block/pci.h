@@ -37,8 +37,8 @@ int  pci_irq(struct pci_dev *d, int entry, irq_fn fn, void *arg, const char *nam
 /* Vector of a level-triggered interrupt line, shared by all who ask for the same one; or -errno. */
 int  irq_line_vector(uint32_t gsi, bool low);
 
-/* Drivers: probe is called once for every matching device that nobody has taken; 0: taken. vendor/device 0xffff, class -1: any.
- * Drivers registered earlier get their devices first. */
+/* Drivers: probe is called once for every matching device that nobody has taken; 0: taken. vendor/device
+ * 0xffff, class -1: any. Drivers registered earlier get their devices first. */
 struct pci_driver {
 	const char *name;
 	uint16_t vendor, device;

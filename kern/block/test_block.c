@@ -1,7 +1,7 @@
 /* test_block.c - what lab 6 promises, checked inside the kernel.                              (lab 6)
  *
- * The partition parser is fed tables made in memory. Disks are read by all tests; written only by those that find the kernel
- * word testdisk= (vdb, sda, ...): its contents are lost.
+ * The partition parser is fed tables made in memory. Disks are read by all tests; written only by those that
+ * find the kernel word testdisk= (vdb, sda, ...): its contents are lost.
  */
 #include "kern/block/block.h"
 #include "kern/block/part.h"
@@ -235,7 +235,8 @@ KTEST(6, part_gpt)
 KTEST(6, part_gpt_hostile)
 {
 	static const struct { int off, len; uint64_t v; } lies[] = {
-		{ 12, 4, 0 }, { 12, 4, 0xffffffff }, { 24, 8, 5 }, { 40, 8, 1ul << 60 }, { 48, 8, ~0ul }, { 72, 8, ~0ul }, { 72, 8, 0 },
+		{ 12, 4, 0 }, { 12, 4, 0xffffffff }, { 24, 8, 5 }, { 40, 8, 1ul << 60 }, { 48, 8, ~0ul }, { 72, 8, ~0ul },
+		{ 72, 8, 0 },
 		{ 80, 4, 0xffffffff }, { 80, 4, 0 }, { 84, 4, 1 }, { 84, 4, 0xffffffff }, { 84, 4, 0 },
 	};
 	struct memdisk *m = mem_new();
@@ -310,7 +311,8 @@ KTEST(6, virtqueue_order)
 KTEST(6, virtqueue_hostile)
 {
 	static const struct { bool wrong_id; uint32_t id, len; int jump; } lies[] = {
-		{ true, 16, 0, 0 }, { true, 0xffffffff, 0, 0 }, { true, 1, 0, 0 }, { false, 0, 514, 0 }, { false, 0, 0xffffffff, 0 },
+		{ true, 16, 0, 0 }, { true, 0xffffffff, 0, 0 }, { true, 1, 0, 0 }, { false, 0, 514, 0 },
+		{ false, 0, 0xffffffff, 0 },
 		{ false, 0, 1, 7 },
 	};
 	struct virtq *q = kmalloc(sizeof *q);
@@ -456,7 +458,8 @@ batch_run(struct blockdev *d, enum bio_op op, uint8_t *mem, uint32_t stride, boo
 		uint32_t k = i * stride % NBATCH;
 
 		vecs[i] = (struct bio_vec){ V2P(mem + k * 4096ul), 4096 };
-		bios[i] = (struct bio){ .op = op, .sector = 8 * k, .nvec = 1, .vec = &vecs[i], .dev = d, .done = batch_done, .arg = &t };
+		bios[i] = (struct bio){ .op = op, .sector = 8 * k, .nvec = 1, .vec = &vecs[i], .dev = d,
+			.done = batch_done, .arg = &t };
 		bio_submit(&bios[i]);
 	}
 	if (plug)
@@ -470,7 +473,8 @@ batch_run(struct blockdev *d, enum bio_op op, uint8_t *mem, uint32_t stride, boo
 	return t.error;
 }
 
-/* More requests than any queue holds, in a shuffled order, then in order and merged, and what each wrote the other reads. */
+/* More requests than any queue holds, in a shuffled order, then in order and merged, and what each wrote the
+ * other reads. */
 KTEST(6, block_many)
 {
 	struct blockdev *d = test_disk();

@@ -1,7 +1,7 @@
 /* virtio.c - how any VirtIO device is brought up (VirtIO 1.1, 3.1).                           (lab 6)
  *
- * Idea.       Transports (PCI, MMIO) find devices and offer them here; drivers say which type they can drive. Between
- *             the two stands a table of eight functions, struct virtio_ops.
+ * Idea.       Transports (PCI, MMIO) find devices and offer them here; drivers say which type they can drive.
+ *             Between the two stands a table of eight functions, struct virtio_ops.
  *                 reset -> ACK -> DRIVER -> features -> FEATURES_OK -> queues -> DRIVER_OK
  * Interface.  virtio_add for transports; virtio_register, virtio_negotiate, virtio_queue for drivers.
  * Invariants. I1 a device that is refused is left reset or FAILED, so it touches no memory.
@@ -58,7 +58,8 @@ virtio_negotiate(struct virtio_dev *v, uint64_t want, uint64_t *got)
 	return v->ops->status(v) & VIRTIO_FEATURES_OK ? 0 : -ENODEV;
 }
 
-/* Make queue `index` as large as both sides can and hand it to the device. 0, -ENODEV, -ENOMEM, or the transport's error. */
+/* Make queue `index` as large as both sides can and hand it to the device. 0, -ENODEV, -ENOMEM, or the
+ * transport's error. */
 int
 virtio_queue(struct virtio_dev *v, int index, struct virtq *q, uint64_t features)
 {

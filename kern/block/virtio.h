@@ -7,7 +7,8 @@
 #include "kern/trap/trap.h"
 
 /* Device status (VirtIO 1.1, 2.1) */
-enum { VIRTIO_ACK = 1, VIRTIO_DRIVER = 2, VIRTIO_DRIVER_OK = 4, VIRTIO_FEATURES_OK = 8, VIRTIO_NEEDS_RESET = 64, VIRTIO_FAILED = 128 };
+enum { VIRTIO_ACK = 1, VIRTIO_DRIVER = 2, VIRTIO_DRIVER_OK = 4, VIRTIO_FEATURES_OK = 8,
+	VIRTIO_NEEDS_RESET = 64, VIRTIO_FAILED = 128 };
 /* Features of all devices (VirtIO 1.1, 6) */
 #define VIRTIO_F_INDIRECT  (1ul << 28)
 #define VIRTIO_F_EVENT_IDX (1ul << 29)
@@ -18,12 +19,15 @@ struct virtio_dev;
 /* Implementer's contract: a transport. Nothing here sleeps. */
 struct virtio_ops {
 	uint8_t  (*status)(struct virtio_dev *v);                    /* 0xff: the device is gone */
-	void     (*set_status)(struct virtio_dev *v, uint8_t s);     /* 0: reset, returns when the device has done so (or is gone) */
+	/* 0: reset, returns when the device has done so (or is gone) */
+	void     (*set_status)(struct virtio_dev *v, uint8_t s);
 	uint64_t (*features)(struct virtio_dev *v);
 	void     (*set_features)(struct virtio_dev *v, uint64_t f);
-	void     (*config)(struct virtio_dev *v, int off, void *buf, int n);     /* n 1, 2, 4, 8, aligned; a consistent value */
+	/* n 1, 2, 4, 8, aligned; a consistent value */
+	void     (*config)(struct virtio_dev *v, int off, void *buf, int n);
 	uint16_t (*queue_max)(struct virtio_dev *v, int index);      /* 0: no such queue */
-	int      (*queue_start)(struct virtio_dev *v, int index, struct virtq *q);   /* addresses, interrupt, enable; -errno */
+	/* addresses, interrupt, enable; -errno */
+	int      (*queue_start)(struct virtio_dev *v, int index, struct virtq *q);
 	void     (*notify)(struct virtio_dev *v, int index);         /* ring the doorbell */
 };
 

@@ -1,12 +1,14 @@
 /* virtio_blk.c - the VirtIO disk (VirtIO 1.1, 5.2).                                           (lab 6)
  *
- * Idea.       A request is three things in a row: a header (read or write, where), the data, one status byte. Up to a queue full
- *             of them are in flight; what does not fit waits in a list and is sent from the interrupt.
+ * Idea.       A request is three things in a row: a header (read or write, where), the data, one status byte.
+ *             Up to a queue full of them are in flight; what does not fit waits in a list and is sent from
+ *             the interrupt.
  *                 bio --vblk_submit--> slot --virtq--> device --interrupt--> vblk_reap --> bio_complete
  * Interface.  A blockdev (ops below) per device of type 2.
  * Invariants. I1 a bio is in `waiting`, or in exactly one slot's b while that slot is in the queue.
  *             I2 `waiting` is not empty only while something is in flight (its completion sends the rest).
- *             I3 a device that answers nonsense, or whose registers say that it is gone, is reset, so that it touches no
+ *             I3 a device that answers nonsense, or whose registers say that it is gone, is reset, so that it
+ *             touches no
  *                memory any more; then all its requests fail with -EIO and the disk is gone.
  * Locks.      v->lock guards everything; never held across bio_complete.
  */
@@ -196,7 +198,8 @@ vblk_die(struct vblk *v, const char *why, struct list *done)
 	blockdev_gone(&v->bd);
 }
 
-/* Take what is finished, send what waited. Requires: v->lock. Does: the bios go to `done`. Returns: ring the doorbell. */
+/* Take what is finished, send what waited. Requires: v->lock. Does: the bios go to `done`. Returns: ring the
+ * doorbell. */
 static bool
 vblk_collect(struct vblk *v, struct list *done)
 {
@@ -245,8 +248,9 @@ vblk_irq(struct virtio_dev *dev)
 	vblk_reap(dev->drv);
 }
 
-/* Look whether a device with work is alive (I3). Slow is not dead: a host may be busy for longer than any limit we could set, and in
- * a deterministic emulator guest time jumps ahead while the disk works. Requires: v->lock. */
+/* Look whether a device with work is alive (I3). Slow is not dead: a host may be busy for longer than any
+ * limit we could set, and in a deterministic emulator guest time jumps ahead while the disk works. Requires:
+ * v->lock. */
 static void
 vblk_check(struct vblk *v, struct list *done)
 {
@@ -375,7 +379,8 @@ vblk_probe(struct virtio_dev *dev)
 	timer_init(&v->watch, vblk_tick);
 	v->dev = dev;
 	dev->drv = v;
-	err = virtio_negotiate(dev, BLK_F_SEG_MAX | BLK_F_RO | BLK_F_BLK_SIZE | BLK_F_FLUSH | VIRTIO_F_INDIRECT | VIRTIO_F_EVENT_IDX,
+	err = virtio_negotiate(dev, BLK_F_SEG_MAX | BLK_F_RO | BLK_F_BLK_SIZE | BLK_F_FLUSH | VIRTIO_F_INDIRECT |
+		VIRTIO_F_EVENT_IDX,
 		&features);
 	if (!err)
 		err = virtio_queue(dev, 0, &v->vq, features);

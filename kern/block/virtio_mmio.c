@@ -1,12 +1,16 @@
 /* virtio_mmio.c - VirtIO at fixed memory addresses (VirtIO 1.1, 4.2): QEMU's microvm.         (lab 6)
  *
  * Idea.       There is no bus to scan. Where the devices are we learn from
- *             - kernel words `virtio_mmio.device=512@0xfeb00e00:12` (size, address, interrupt), as Linux takes them;
- *             - ACPI: devices of name LNRO0005 in the DSDT. Their resources are constants in two descriptors (ACPI 6.4, 6.4.3:
- *               Memory32Fixed, Extended Interrupt), so they are found by their bytes, without interpreting AML.
+ *             - kernel words `virtio_mmio.device=512@0xfeb00e00:12` (size, address, interrupt), as Linux
+ *               takes them;
+ *             - ACPI: devices of name LNRO0005 in the DSDT. Their resources are constants in two descriptors
+ *               (ACPI 6.4, 6.4.3: Memory32Fixed, Extended Interrupt), so they are found by their bytes,
+ *               without interpreting AML.
  *             Then the magic value at each address says whether a device is there (empty slots have type 0).
- * Interface.  Offers what it finds to virtio_add. Version 2 only; the legacy interface is named and left alone.
- * Invariants. I1 no address is tried twice.  I2 nothing from the words or tables is believed before the magic value was seen.
+ * Interface.  Offers what it finds to virtio_add. Version 2 only; the legacy interface is named and left
+ *             alone.
+ * Invariants. I1 no address is tried twice.  I2 nothing from the words or tables is believed before the magic
+ *             value was seen.
  * Locks.      None: as virtio_pci.c.
  */
 #include "kern/block/pci.h"
@@ -23,9 +27,12 @@
 #include "lib/kern/string.h"
 
 /* Registers (VirtIO 1.1, 4.2.2), as indexes of 32-bit words. */
-enum { R_MAGIC = 0, R_VERSION = 1, R_TYPE = 2, R_FEATURES = 0x10 / 4, R_FEATURES_SEL = 0x14 / 4, R_DRIVER_FEATURES = 0x20 / 4,
-	R_DRIVER_FEATURES_SEL = 0x24 / 4, R_QUEUE_SEL = 0x30 / 4, R_QUEUE_MAX = 0x34 / 4, R_QUEUE_NUM = 0x38 / 4, R_QUEUE_READY = 0x44 / 4,
-	R_NOTIFY = 0x50 / 4, R_ISR = 0x60 / 4, R_ACK = 0x64 / 4, R_STATUS = 0x70 / 4, R_DESC = 0x80 / 4, R_AVAIL = 0x90 / 4,
+enum { R_MAGIC = 0, R_VERSION = 1, R_TYPE = 2, R_FEATURES = 0x10 / 4, R_FEATURES_SEL = 0x14 / 4,
+	R_DRIVER_FEATURES = 0x20 / 4,
+	R_DRIVER_FEATURES_SEL = 0x24 / 4, R_QUEUE_SEL = 0x30 / 4, R_QUEUE_MAX = 0x34 / 4, R_QUEUE_NUM = 0x38 / 4,
+	R_QUEUE_READY = 0x44 / 4,
+	R_NOTIFY = 0x50 / 4, R_ISR = 0x60 / 4, R_ACK = 0x64 / 4, R_STATUS = 0x70 / 4, R_DESC = 0x80 / 4,
+	R_AVAIL = 0x90 / 4,
 	R_USED = 0xa0 / 4, R_GENERATION = 0xfc / 4, R_CONFIG = 0x100 / 4 };
 enum { MAGIC = 0x74726976, SLOT_MAX = 32, SLOT_LEN = 512, RESET_NS = 100 * 1000 * 1000 };
 
@@ -163,8 +170,10 @@ vmmio_notify(struct virtio_dev *v, int index)
 }
 
 static const struct virtio_ops vmmio_ops = {
-	.status = vmmio_status, .set_status = vmmio_set_status, .features = vmmio_features, .set_features = vmmio_set_features,
-	.config = vmmio_config, .queue_max = vmmio_queue_max, .queue_start = vmmio_queue_start, .notify = vmmio_notify,
+	.status = vmmio_status, .set_status = vmmio_set_status, .features = vmmio_features,
+	.set_features = vmmio_set_features,
+	.config = vmmio_config, .queue_max = vmmio_queue_max, .queue_start = vmmio_queue_start,
+	.notify = vmmio_notify,
 };
 
 /* ---- finding them ---- */
@@ -188,7 +197,7 @@ slot_probe(uint64_t phys, uint32_t irq, bool low)
 	if (r[R_MAGIC] != MAGIC || r[R_TYPE] == 0)
 		goto out;
 	if (r[R_VERSION] != 2) {
-		klog(LOG_WARN, "virtio-mmio at %#lx: version %u is not supported (QEMU: -global virtio-mmio.force-legacy=false)\n",
+		klog(LOG_WARN, "virtio-mmio at %#lx: version %u, not supported (-global virtio-mmio.force-legacy=false)\n",
 		     phys, r[R_VERSION]);
 		goto out;
 	}

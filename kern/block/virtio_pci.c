@@ -1,7 +1,9 @@
 /* virtio_pci.c - VirtIO over PCI, the modern way (VirtIO 1.1, 4.1).                           (lab 6)
  *
- * Idea.       Vendor capabilities in configuration space say in which BAR, at which offset, the four register blocks lie:
- *                 common (features, status, queues)   notify (doorbells)   isr (why INTx fired)   device (its own config)
+ * Idea.       Vendor capabilities in configuration space say in which BAR, at which offset, the four register
+ *             blocks lie:
+ *                 common (features, status, queues)   notify (doorbells)   isr (why INTx fired)   device (its
+ *                 own config)
  *             Transitional devices have them too, and are driven the same way.
  * Interface.  A pci_driver for vendor 0x1af4; offers what it finds to virtio_add.
  * Invariants. I1 every block lies inside its BAR; registers are reached through `regs` mappings only.
@@ -87,8 +89,8 @@ vpci_set_features(struct virtio_dev *v, uint64_t f)
 	c->driver_feature = f >> 32;
 }
 
-/* Read a field of the device's configuration; what lies outside the block reads as zero. The generation counter tells
- * whether it changed between two accesses. */
+/* Read a field of the device's configuration; what lies outside the block reads as zero. The generation
+ * counter tells whether it changed between two accesses. */
 static void
 vpci_config(struct virtio_dev *v, int off, void *buf, int n)
 {
@@ -124,7 +126,8 @@ vpci_queue_max(struct virtio_dev *v, int index)
 	return c->queue_size;
 }
 
-/* MSI-X tells by its vector which device it was; INTx is shared, and reading isr both asks and acknowledges. */
+/* MSI-X tells by its vector which device it was; INTx is shared, and reading isr both asks and
+ * acknowledges. */
 static void
 vpci_interrupt(void *arg)
 {
@@ -180,11 +183,13 @@ vpci_notify(struct virtio_dev *v, int index)
 }
 
 static const struct virtio_ops vpci_ops = {
-	.status = vpci_status, .set_status = vpci_set_status, .features = vpci_features, .set_features = vpci_set_features,
+	.status = vpci_status, .set_status = vpci_set_status, .features = vpci_features,
+	.set_features = vpci_set_features,
 	.config = vpci_config, .queue_max = vpci_queue_max, .queue_start = vpci_queue_start, .notify = vpci_notify,
 };
 
-/* Map the block that the capability at `cap` describes (I1). The first usable one of a kind counts (4.1.4.1). */
+/* Map the block that the capability at `cap` describes (I1). The first usable one of a kind counts
+ * (4.1.4.1). */
 static void
 block_map(struct vpci *d, int cap)
 {
@@ -216,7 +221,7 @@ static int
 vpci_probe(struct pci_dev *pci)
 {
 	struct vpci *d;
-	int err;
+	int err, cap;
 
 	if (pci->device < 0x1000 || pci->device > 0x107f)
 		return -ENODEV;
@@ -228,7 +233,8 @@ vpci_probe(struct pci_dev *pci)
 	d->v.type = pci->device >= 0x1040 ? pci->device - 0x1040 : pci_read16(pci, PCI_SUBSYSTEM);
 	snprintf(d->v.name, sizeof d->v.name, "virtio %02x:%02x.%x", pci->bus, pci->dev, pci->fn);
 	pci_enable(pci);
-	for (int cap = pci_cap(pci, PCI_CAP_VENDOR, 0), n = 0; cap && n < 16; cap = pci_cap(pci, PCI_CAP_VENDOR, cap), n++)
+	cap = pci_cap(pci, PCI_CAP_VENDOR, 0);
+	for (int n = 0; cap && n < 16; cap = pci_cap(pci, PCI_CAP_VENDOR, cap), n++)
 		block_map(d, cap);
 	d->common = (volatile struct common *)d->regs[CAP_COMMON];
 	err = d->common && d->regs[CAP_NOTIFY] && d->regs[CAP_ISR] ? virtio_add(&d->v) : -ENODEV;

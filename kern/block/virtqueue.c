@@ -1,17 +1,20 @@
 /* virtqueue.c - split virtqueues (VirtIO 1.1, 2.6).                                           (lab 6)
  *
- * Idea.       Three arrays in shared memory. The driver puts buffers into `desc`, announces the first descriptor of a request
- *             in `avail`, and rings; the device works in any order and announces what it finished in `used`.
- *                 desc   [addr,len,flags,next] ...      chains of descriptors, or one that points to a table of them
- *                 avail  idx, ring[head ...]  ------->  device
+ * Idea.       Three arrays in shared memory. The driver puts buffers into `desc`, announces the first
+ *             descriptor of a request in `avail`, and rings; the device works in any order and announces what
+ *             it finished in `used`.
+ *                 desc   [addr,len,flags,next] ...      chains of descriptors, or one that points to a table
+ *                 of them avail  idx, ring[head ...]  ------->  device
  *                 used   idx, ring[(head, len) ...] <-  device
- *             With EVENT_IDX each side also says at which index it wants to hear from the other: a busy queue needs
- *             neither doorbells nor interrupts per request.
+ *             With EVENT_IDX each side also says at which index it wants to hear from the other: a busy queue
+ *             needs neither doorbells nor interrupts per request.
  * Interface.  virtq_add, virtq_kick (is a doorbell needed?), virtq_get, virtq_more (re-arms the interrupt).
  * Invariants. I1 nfree + descriptors of requests in flight == size.
  *             I2 cookie[h] != NULL exactly while the request that begins at h is in flight.
- *             I3 nothing the device writes is used as an index, a length or a link before it is checked; a wrong value
- *                sets `broken`, and then virtq_add fails and virtq_get finds nothing. `desc` is never read back.
+ *             I3 nothing the device writes is used as an index, a length or a link before it is checked; a
+ *             wrong value
+ *                sets `broken`, and then virtq_add fails and virtq_get finds nothing. `desc` is never read
+ *                back.
  * Locks.      The owner's, around every call.
  */
 #include "kern/block/virtqueue.h"
@@ -20,7 +23,8 @@
 #include "lib/abi/errno.h"
 #include "lib/kern/string.h"
 
-enum { AVAIL_AT = 4096, USED_AT = 4096 + 1024, RING_ORDER = 1 };     /* for VIRTQ_MAX: 4096 + 518, then 2054 bytes */
+/* for VIRTQ_MAX: 4096 + 518, then 2054 bytes */
+enum { AVAIL_AT = 4096, USED_AT = 4096 + 1024, RING_ORDER = 1 };
 _Static_assert(VIRTQ_MAX * sizeof(struct vring_desc) <= AVAIL_AT, "descriptors fit");
 _Static_assert(sizeof(struct vring_avail) <= USED_AT - AVAIL_AT, "avail ring fits");
 _Static_assert(USED_AT + sizeof(struct vring_used) <= 8192, "used ring fits");
@@ -79,7 +83,8 @@ static void
 table_fill(struct vring_desc *table, const struct virtq_buf *buf, int n_out, int n)
 {
 	for (int i = 0; i < n; i++)
-		table[i] = (struct vring_desc){ buf[i].phys, buf[i].len, i < n_out ? VRING_NEXT : VRING_NEXT | VRING_WRITE, i + 1 };
+		table[i] = (struct vring_desc){ buf[i].phys, buf[i].len, VRING_NEXT | (i < n_out ? 0 : VRING_WRITE),
+			i + 1 };
 	table[n - 1].flags &= ~VRING_NEXT;
 }
 
@@ -90,7 +95,8 @@ chain_fill(struct virtq *q, const struct virtq_buf *buf, int n_out, int n)
 	uint16_t at = q->free, last = at;
 
 	for (int i = 0; i < n; i++) {
-		q->desc[at] = (struct vring_desc){ buf[i].phys, buf[i].len, i < n_out ? VRING_NEXT : VRING_NEXT | VRING_WRITE, q->next[at] };
+		q->desc[at] = (struct vring_desc){ buf[i].phys, buf[i].len, VRING_NEXT | (i < n_out ? 0 : VRING_WRITE),
+			q->next[at] };
 		last = at;
 		at = q->next[at];
 	}
@@ -100,11 +106,13 @@ chain_fill(struct virtq *q, const struct virtq_buf *buf, int n_out, int n)
 
 /* Queue a request; the device learns of it with the next doorbell (virtq_kick).
  *
- * Does:    with `table` (room for all pieces, direct map) and the feature, one indirect descriptor; else a chain.
+ * Does:    with `table` (room for all pieces, direct map) and the feature, one indirect descriptor; else a
+ *          chain.
  * Returns: 0; -ENOSPC: not enough free descriptors now; -EIO: the queue is broken.
  */
 int
-virtq_add(struct virtq *q, const struct virtq_buf *buf, int n_out, int n_in, void *cookie, struct vring_desc *table)
+virtq_add(struct virtq *q, const struct virtq_buf *buf, int n_out, int n_in, void *cookie,
+	struct vring_desc *table)
 {
 	int n = n_out + n_in, need = table && q->indirect ? 1 : n;
 	uint16_t head = q->free;
@@ -161,7 +169,8 @@ chain_free(struct virtq *q, uint16_t head)
 	q->nfree += q->ndesc[head];
 }
 
-/* Take the next finished request. Returns: its cookie, *len the bytes the device says it wrote; NULL: none, or broken. */
+/* Take the next finished request. Returns: its cookie, *len the bytes the device says it wrote; NULL: none,
+ * or broken. */
 void *
 virtq_get(struct virtq *q, uint32_t *len)
 {
@@ -186,7 +195,8 @@ virtq_get(struct virtq *q, uint32_t *len)
 	return cookie;
 }
 
-/* Ask for an interrupt at the next finished request. Returns: true when there already is one, so look again first. */
+/* Ask for an interrupt at the next finished request. Returns: true when there already is one, so look again
+ * first. */
 bool
 virtq_more(struct virtq *q)
 {

@@ -43,7 +43,8 @@ struct virtq_buf { uint64_t phys; uint32_t len; };
 
 int  virtq_init(struct virtq *q, uint16_t size, bool indirect, bool event_idx);
 void virtq_free(struct virtq *q);
-int  virtq_add(struct virtq *q, const struct virtq_buf *buf, int n_out, int n_in, void *cookie, struct vring_desc *table);
+int  virtq_add(struct virtq *q, const struct virtq_buf *buf, int n_out, int n_in, void *cookie,
+	struct vring_desc *table);
 bool virtq_kick(struct virtq *q);
 void *virtq_get(struct virtq *q, uint32_t *len);
 bool virtq_more(struct virtq *q);
