@@ -156,7 +156,7 @@ unlink_place(int i)
 
 /* Unmount m, on which the caller holds a reference (that it still has to drop).
  *
- * Returns:  0; -EBUSY when a path or a mount on it is in use and not lazy; -EINVAL for the root or one not mounted any more.
+ * Returns:  0; -EBUSY for the root, or when a path or a mount on it is in use and not lazy; -EINVAL: not mounted any more.
  */
 int
 mount_detach(struct mount *m, bool lazy)
@@ -166,9 +166,9 @@ mount_detach(struct mount *m, bool lazy)
 	mutex_lock(&mount_lock);
 	dentry_change_begin();
 	for (int i = 0; i < ntable; i++) {
-		if (table[i] != m || !m->parent)
+		if (table[i] != m)
 			continue;
-		err = !lazy && m->refs > 2 ? -EBUSY : 0;
+		err = !m->parent || (!lazy && m->refs > 2) ? -EBUSY : 0;
 		if (!err)
 			unlink_place(i);
 		break;

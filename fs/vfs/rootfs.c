@@ -145,7 +145,7 @@ mount_archive(void)
 
 /* ---- the root disk ---- */
 
-/* Try the disk with every type; read-only when the type asks for that. */
+/* Try the disk with every type; read-only when it cannot be had otherwise. */
 static int
 mount_disk(struct blockdev *d, unsigned long flags)
 {
@@ -159,7 +159,7 @@ mount_disk(struct blockdev *d, unsigned long flags)
 		if (!t->needs_dev)
 			continue;
 		err = mount_new(t, d, NULL, flags, NULL, source, &m);
-		if (err == -EROFS && !(flags & MS_RDONLY))
+		if (err && err != -EINVAL && !(flags & MS_RDONLY))
 			err = mount_new(t, d, NULL, flags | MS_RDONLY, NULL, source, &m);
 		if (err)
 			continue;
