@@ -353,16 +353,15 @@ page_underflow(struct page *p)
 static inline bool
 ref_drop(struct page *p)
 {
-	uint32_t ref;
+	uint32_t ref = __atomic_load_n(&p->ref, __ATOMIC_ACQUIRE);
 
-	if (__atomic_load_n(&p->ref, __ATOMIC_ACQUIRE) == 1) {
+	if (ref == 1) {
 		__atomic_store_n(&p->ref, 0, __ATOMIC_RELAXED);        /* ours is the only one: nobody can add another */
 		return true;
 	}
-	ref = __atomic_fetch_sub(&p->ref, 1, __ATOMIC_ACQ_REL);
 	if (__builtin_expect(ref == 0, 0))
 		page_underflow(p);
-	return ref == 1;
+	return __atomic_sub_fetch(&p->ref, 1, __ATOMIC_ACQ_REL) == 0;
 }
 
 static inline void

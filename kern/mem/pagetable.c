@@ -38,7 +38,7 @@ index_of(uint64_t va, int level)
 
 /* ---- table pages ---- */
 
-#define TABLE_CACHE 16
+#define TABLE_CACHE 40                /* the tables of 64 MiB and a few more */
 static struct table_cache {
 	uint32_t n;
 	struct page *page[TABLE_CACHE];
@@ -62,18 +62,13 @@ table_alloc(void)
 	return p;
 }
 
-/* Give a table back; what it refers to is the caller's affair. */
+/* Give a table back, whose entries are all zero (I4). */
 static void
 table_free(struct page *p)
 {
-	pte_t *table = page_virt(p);
 	struct table_cache *c;
-	bool on;
+	bool on = irq_save();
 
-	for (uint64_t used = USED(p); used; used &= used - 1)
-		for (int i = 0, g = __builtin_ctzl(used); i < GROUP; i++)
-			table[g * GROUP + i] = 0;
-	on = irq_save();
 	c = &table_caches[this_cpu->id];
 	if (c->n < TABLE_CACHE) {
 		c->page[c->n++] = p;
@@ -156,6 +151,15 @@ pt_walk_n(struct pagetable *pt, uint64_t va, unsigned n)
 	if (e)
 		table_touch((pte_t *)PAGE_DOWN(e), index_of(va, 0), n);
 	return e;
+}
+
+void
+pt_untouch(pte_t *e, unsigned n)
+{
+	unsigned i = (uint64_t)e % PAGE_SIZE / sizeof *e, first = (i + GROUP - 1) / GROUP, end = (i + n) / GROUP;
+
+	if (first < end)
+		USED(page_of_virt(e)) &= ~(~0ul >> (64 - end) & ~0ul << first);
 }
 
 struct visit {
@@ -257,15 +261,21 @@ pt_init(struct pagetable *pt)
 	return 0;
 }
 
+/* Free a table and all below it. */
 static void
 tables_free(pte_t *table, int level)
 {
 	struct page *p = page_of_virt(table);
 
-	for (uint64_t used = level > 0 ? USED(p) : 0; used; used &= used - 1)
-		for (int i = 0, g = __builtin_ctzl(used); i < GROUP; i++)
-			if (table[g * GROUP + i] & PTE_P)
-				tables_free(P2V(table[g * GROUP + i] & PTE_ADDR), level - 1);
+	for (uint64_t used = USED(p); used; used &= used - 1) {
+		pte_t *e = table + __builtin_ctzl(used) * GROUP;
+
+		for (int i = 0; i < GROUP; i++) {
+			if (level > 0 && e[i])
+				tables_free(P2V(e[i] & PTE_ADDR), level - 1);
+			e[i] = 0;
+		}
+	}
 	table_free(p);
 }
 

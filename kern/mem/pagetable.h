@@ -38,6 +38,8 @@ pte_t *pt_walk_level(struct pagetable *pt, uint64_t va, int level, bool create);
  * writes entries beyond the first must ask this way, because a table remembers which of its entries may be
  * in use (pagetable.c, I3). */
 pte_t *pt_walk_n(struct pagetable *pt, uint64_t va, unsigned n);
+/* The n entries from e on, in one table, have been cleared: nobody need look at them again. */
+void pt_untouch(pte_t *e, unsigned n);
 /* Call fn on every present user leaf in [lo, hi), skipping absent tables fast; stops at a non-zero return,
  * which it returns. */
 int  pt_each(struct pagetable *pt, uint64_t lo, uint64_t hi, int (*fn)(pte_t *pte, uint64_t va, void *arg), void *arg);

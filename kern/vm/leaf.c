@@ -55,14 +55,15 @@ zap_some(struct aspace *as, struct mapping *m, uint64_t *at, uint64_t hi, struct
 	while (got < BATCH && (run = pt_next(&as->pt, at, hi, &n))) {
 		if (!got)
 			*first = *at;
-		pte_t *end = run + (n < BATCH - got ? n : BATCH - got);
-		*at += (end - run) * PAGE_SIZE;
-		for (; run < end; run++) {
-			if (!(e = *run))
+		n = n < BATCH - got ? n : BATCH - got;
+		*at += n * PAGE_SIZE;
+		for (pte_t *p = run; p < run + n; p++) {
+			if (!(e = *p))
 				continue;
-			*run = 0;
+			*p = 0;
 			page[got++] = pte_page(e);
 		}
+		pt_untouch(run, n);
 	}
 	object_unlock(m);
 	return got;
