@@ -15,6 +15,7 @@ cpu_set_self(struct cpu *c)
 {
 	c->self = c;
 	c->id = (int)(c - cpus);
+	c->mutex_rank = UINT32_MAX;
 	wrmsr(MSR_GS_BASE, (uint64_t)c);
 }
 

@@ -42,6 +42,7 @@ struct cpu {
 	int nheld;                 /* [c] spinlocks held, in order of acquisition */
 	struct spinlock *held[NHELD];
 
+	uint32_t mutex_rank;       /* [c] lab 4: smallest rank of the current thread's mutexes, UINT32_MAX: none */
 	int in_irq;                /* [c] depth of interrupt handlers running */
 	bool nofault;              /* [c] lab 3: a page fault in a user copy fails at once */
 	volatile bool online;      /* runs and takes IPIs */

@@ -15,14 +15,7 @@
 
 #define STUCK_SPINS (1u << 27)        /* many seconds: the holder will never come back */
 
-static uint32_t (*mutex_rank_hook)(void);
 static void (*wait_hook)(void);
-
-void
-spin_set_mutex_rank_hook(uint32_t (*fn)(void))
-{
-	mutex_rank_hook = fn;
-}
 
 void
 spin_set_wait_hook(void (*fn)(void))
@@ -51,9 +44,9 @@ rank_check(struct cpu *c, struct spinlock *l)
 			panic("lock order: wants %s (rank %u) while holding %s (rank %u): lower layers lock last%s",
 				l->name, l->rank, c->held[i]->name, c->held[i]->rank,
 				c->held[i] == l ? "; it is the same lock: self-deadlock" : "");
-	if (c->nheld == 0 && mutex_rank_hook && __builtin_expect(mutex_rank_hook() <= l->rank, 0))
+	if (__builtin_expect(c->mutex_rank <= l->rank, 0) && c->nheld == 0 && !c->in_irq)
 		panic("lock order: wants spinlock %s (rank %u) while holding a mutex of rank %u",
-			l->name, l->rank, mutex_rank_hook());
+			l->name, l->rank, c->mutex_rank);
 }
 
 static inline bool

@@ -24,11 +24,6 @@ bool spin_trylock(struct spinlock *l);
 void spin_unlock(struct spinlock *l);          /* irqs back as before the outermost lock */
 bool spin_held(const struct spinlock *l);      /* by this CPU */
 
-/* Lab 4's mutexes are per thread; they register here so that spin_lock can assert across both kinds and
- * panic can list them: returns the smallest rank of sleeping locks held by the current thread, UINT32_MAX
- * if none. */
-void spin_set_mutex_rank_hook(uint32_t (*fn)(void));
-
 /* Called while a CPU waits for a lock with interrupts off: lab 13 answers TLB flush requests there. Must
  * not lock. */
 void spin_set_wait_hook(void (*fn)(void));

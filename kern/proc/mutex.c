@@ -32,19 +32,11 @@ mutex_held(const struct mutex *m)
 	return __atomic_load_n(&m->owner, __ATOMIC_RELAXED) == current();
 }
 
-/* The smallest rank among the current thread's mutexes; UINT32_MAX: none, or an interrupt handler asks. */
-static uint32_t
-mutex_min_rank(void)
+static inline void
+mutex_set_rank(struct thread *t, uint32_t rank)
 {
-	struct thread *t = current();
-	uint32_t min = UINT32_MAX;
-
-	if (!t || t->nmutex == 0 || this_cpu->in_irq)
-		return min;
-	for (int i = 0; i < t->nmutex; i++)
-		if (t->mutexes[i]->rank < min)
-			min = t->mutexes[i]->rank;
-	return min;
+	t->mutex_rank = rank;
+	this_cpu->mutex_rank = rank;          /* where spin_lock looks; the thread changes CPU only in schedule */
 }
 
 static inline void
@@ -53,17 +45,26 @@ mutex_note(struct thread *t, struct mutex *m)
 	if (__builtin_expect(t->nmutex == NHELD_MUTEX, 0))
 		panic("more than %d mutexes held, last %s", NHELD_MUTEX, m->name);
 	t->mutexes[t->nmutex++] = m;
+	if (m->rank < t->mutex_rank)
+		mutex_set_rank(t, m->rank);
 }
 
 static void
 mutex_forget(struct thread *t, struct mutex *m)
 {
+	uint32_t min = UINT32_MAX;
 	int i = t->nmutex - 1;
 
 	while (t->mutexes[i] != m)
 		i--;
 	for (t->nmutex--; i < t->nmutex; i++)
 		t->mutexes[i] = t->mutexes[i + 1];
+	if (m->rank > t->mutex_rank)
+		return;
+	for (i = 0; i < t->nmutex; i++)
+		if (t->mutexes[i]->rank < min)
+			min = t->mutexes[i]->rank;
+	mutex_set_rank(t, min);
 }
 
 static inline bool
@@ -105,9 +106,9 @@ mutex_check(const struct mutex *m, const struct thread *t)
 		panic("mutex %s wanted under a spinlock or in an interrupt handler: it may sleep", m->name);
 	if (m->owner == t)
 		panic("mutex %s (rank %u): self-deadlock", m->name, m->rank);
-	if (mutex_min_rank() <= m->rank)
+	if (t->mutex_rank <= m->rank)
 		panic("lock order: wants mutex %s (rank %u) while holding one of rank %u", m->name, m->rank,
-			mutex_min_rank());
+			t->mutex_rank);
 }
 
 /* Take the mutex, sleeping as long as it takes.
@@ -191,7 +192,6 @@ mutex_panic_facts(void)
 static void
 mutex_setup(void)
 {
-	spin_set_mutex_rank_hook(mutex_min_rank);
 	panic_register(mutex_panic_facts);
 }
 

@@ -260,6 +260,7 @@ switch_state(struct cpu *c, struct runq *rq, struct thread *prev, struct thread 
 	rq->preempt = false;
 	c->prev = prev;
 	c->thread = next;
+	c->mutex_rank = next->mutex_rank;
 	fpu_switch(prev->fpu, next->fpu);
 	if (next->as) {
 		aspace_switch(next->as);
@@ -585,6 +586,7 @@ idle_new(int cpu)
 	names[cpu][5] = (char)('0' + cpu);
 	t->name = names[cpu];
 	t->state = T_RUNNING;
+	t->mutex_rank = UINT32_MAX;
 	t->cpu = cpu;
 	t->start_ns = clock_ns();
 	list_init(&t->run_link);

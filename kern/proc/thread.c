@@ -65,6 +65,7 @@ thread_setup(struct thread *t, const char *name, int tid, size_t frame)
 	}
 	t->name = name;
 	t->state = T_READY;
+	t->mutex_rank = UINT32_MAX;
 	t->cpu = cpu_self()->id;
 	list_init(&t->run_link);
 	list_init(&t->proc_link);

@@ -56,6 +56,7 @@ struct thread {
 	uint64_t user_ns, sys_ns;  /* [t] split by the timer's samples */
 	uint64_t nswitch;          /* [r] */
 
+	uint32_t mutex_rank;       /* [t] the smallest of their ranks, UINT32_MAX: none; this_cpu has it too */
 	int nmutex;                /* [t] mutexes held, in order of acquisition */
 	struct mutex *mutexes[NHELD_MUTEX];
 	const void *wait_for;      /* [t] what it sleeps on, for reports and gdb */
