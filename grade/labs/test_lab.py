@@ -13,9 +13,14 @@ def each(least=1):
     return [pytest.param(n, marks=pytest.mark.lab(n)) for n in labs.numbers() if n >= least]
 
 
+def boots():
+    """Every lab's kernel directly; through GRUB, which makes no difference to a lab, three of them."""
+    return [pytest.param(n, boot, marks=pytest.mark.lab(n)) for boot in ("direct", "bios") for n in labs.numbers()
+            if boot == "direct" or n in (1, 4, 8)]
+
+
 @pytest.mark.points(3)
-@pytest.mark.parametrize("boot", ["direct", "bios"])
-@pytest.mark.parametrize("lab", each())
+@pytest.mark.parametrize("lab,boot", boots())
 def test_says_what_it_has(lab, boot, tmp_path):
     """A line per lab: `has N title: what` or `lacks N title: what`."""
     image = str(tmp_path / "lab.img") if boot == "bios" else None
