@@ -110,8 +110,9 @@ struct efs_super {
 	int64_t mount_time;		/* 240 Unix seconds */
 	int64_t write_time;		/* 248 */
 	uint64_t seq;			/* 256 sequence number of the last transaction that is home */
-	uint8_t zero1[EFS_BLOCK - 264 - 4];
-	uint32_t crc;			/* 4092 CRC-32C of the bytes before it */
+	uint8_t zero1[508 - 264];
+	uint32_t crc;			/* 508 CRC-32C of the bytes before it: all in the first sector, which no power cut tears */
+	uint8_t zero2[EFS_BLOCK - 512];
 };
 _Static_assert(sizeof(struct efs_super) == EFS_BLOCK, "the superblock is a block");
 _Static_assert(offsetof(struct efs_super, uuid) == 72 && offsetof(struct efs_super, fsid) == 124, "super");

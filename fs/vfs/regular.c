@@ -156,10 +156,13 @@ inode_get_page(struct map_object *o, uint64_t index, bool write, struct page **o
 	return err;
 }
 
+/* msync: durable when it returns, as after fdatasync. */
 static int
 inode_map_sync(struct map_object *o, uint64_t first, uint64_t last)
 {
-	return pagecache_sync(inode_of_object(o), first, last, true);
+	int err = pagecache_sync(inode_of_object(o), first, last, true);
+
+	return err ? err : inode_sync(inode_of_object(o), true);
 }
 
 static void
