@@ -98,7 +98,7 @@ mix(uint64_t x)
 static uint64_t
 object_hash(uint64_t names, uint32_t mode, uint32_t nlink, const void *target, size_t n)
 {
-	return mix(names ^ mix(mode * 0x9e3779b97f4a7c15ull + nlink) ^ (S_ISLNK(mode) ? model_hash(target, n) : 0));
+	return mix(names ^ mix((mode & S_IFMT) * 0x9e3779b97f4a7c15ull + nlink) ^ (S_ISLNK(mode) ? model_hash(target, n) : 0));
 }
 
 static void __attribute__((format(printf, 3, 4)))
@@ -285,9 +285,8 @@ name_op_apply(struct process *p, uint32_t index)
 		break;
 	case CRASH_CHMOD:
 		if ((e = tree_find(p, r->path)) != NULL) {
-			struct object *x = &p->objects[e->object];
-			x->mode = (x->mode & S_IFMT) | (uint32_t)r->off;
-			x->touched = index + 1;
+			content_op(p, e->object, index);
+			p->objects[e->object].touched = index + 1;
 		}
 		break;
 	}
@@ -453,11 +452,27 @@ sizes_allowed(const struct process *p, const struct object *o, size_t later, uin
 		const struct operation *op = &p->ops[o->ops[i]];
 		if (op->r.op == CRASH_TRUNCATE)
 			size = op->r.off;
-		else if (!is_sync(op->r.op) || op->r.op == CRASH_WRITE_SYNC)
+		else if (op->r.op == CRASH_WRITE || op->r.op == CRASH_WRITE_SYNC)
 			size = op->r.off + (uint64_t)op->result > size ? op->r.off + (uint64_t)op->result : size;
 		*min = size < *min ? size : *min;
 		*max = size > *max ? size : *max;
 	}
+}
+
+/* Permissions: as at the last fsync or sync that has returned, or as set since. */
+static bool
+mode_ok(const struct process *p, const struct object *o, uint32_t mode)
+{
+	uint32_t now = o->mode & 07777;
+	bool good = now == (mode & 07777);
+	for (size_t i = 0; i < o->nops && o->ops[i] <= p->announced; i++) {
+		const struct operation *op = &p->ops[o->ops[i]];
+		if (op->r.op == CRASH_CHMOD && op->result >= 0)
+			now = (uint32_t)op->r.off & 07777, good |= now == (mode & 07777);
+		else if (is_sync(op->r.op) && op->r.op != CRASH_FDATASYNC && o->ops[i] < p->announced)
+			good = now == (mode & 07777);
+	}
+	return good;
 }
 
 static bool
@@ -469,6 +484,10 @@ content_ok(struct process *p, uint32_t proc, uint32_t object, const struct found
 		o->base = xalloc(MAX_CONTENT);
 	size_t later = base_advance(p, proc, o);
 	sizes_allowed(p, o, later, &min, &max);
+	if (!mode_ok(p, o, f->mode)) {
+		explain(why, room, "/%s: mode %o\n", f->path, f->mode);
+		return false;
+	}
 	const char *since = o->base_ops ? op_names[p->ops[o->ops[o->base_ops - 1]].r.op] : "none";
 	uint32_t at = o->base_ops ? o->ops[o->base_ops - 1] : 0;
 	if (f->size < min || f->size > max) {
@@ -537,7 +556,7 @@ names_explain(const struct snapshot *s, const struct found *f, size_t n, char *w
 		const struct entry *e = snapshot_find(s, f[i].hash);
 		if (!e)
 			explain(why, room, "  there: /%s\n", f[i].path), said++;
-		else if (e->mode != f[i].mode || e->nlink != f[i].nlink)
+		else if ((e->mode ^ f[i].mode) & S_IFMT || e->nlink != f[i].nlink)
 			explain(why, room, "  other: /%s mode %o (%o), links %u (%u)\n", f[i].path, f[i].mode, e->mode, f[i].nlink,
 			    e->nlink), said++;
 	}
