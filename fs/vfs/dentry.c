@@ -285,7 +285,7 @@ dentry_add(struct dentry *parent, const char *name, size_t len, struct inode *ip
 {
 	struct dentry *d;
 
-	if (ndentries > MAX_CACHED)
+	if (ndentries > MAX_CACHED || ndentries > page_count_total() / 2)
 		dentry_prune(64);
 	int err = dentry_new(parent->sb, parent, name, len, ip, &d);
 	if (err)

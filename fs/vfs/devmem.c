@@ -65,6 +65,8 @@ zero_read(struct file *f, uint64_t ubuf, size_t n, uint64_t *pos)
 	size_t done = 0, some;
 
 	(void)f, (void)pos;
+	if (n <= BIG && !user_zero(ubuf, n))
+		return n;
 	while (done < n) {
 		size_t k = n - done < BIG ? n - done : BIG;
 

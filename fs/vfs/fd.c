@@ -172,24 +172,35 @@ fd_limit(void)
 	return max < FD_MOST ? (int)max : FD_MOST;
 }
 
-/* The file behind a descriptor, referenced; NULL when it is not open. */
+/* The file of a used descriptor, referenced, or NULL. */
+static inline struct file *
+lookup(struct fdtable *t, int fd)
+{
+	struct file *f = (unsigned)fd < (unsigned)t->size ? t->file[fd] : NULL;
+	return f ? file_ref(f) : NULL;
+}
+
+static __attribute__((noinline)) struct file *
+fd_get_shared(struct fdtable *t, int fd)
+{
+	spin_lock(&t->lock);
+	struct file *f = lookup(t, fd);
+	spin_unlock(&t->lock);
+	return f;
+}
+
+/* The file behind a descriptor, referenced; NULL when it is not open. No lock for a table of our own (I3). */
 struct file *
 fd_get(int fd)
 {
 	struct proc *p = current_proc();
 	struct fdtable *t = p ? p->slot[SLOT_FILES] : NULL;
-	struct file *f = NULL;
 
 	if (!t)
 		return NULL;
-	bool shared = t->refs > 1 || p->nthreads > 1;
-	if (shared)
-		spin_lock(&t->lock);
-	if ((unsigned)fd < (unsigned)t->size && t->file[fd])
-		f = file_ref(t->file[fd]);
-	if (shared)
-		spin_unlock(&t->lock);
-	return f;
+	if (t->refs > 1 || p->nthreads > 1)
+		return fd_get_shared(t, fd);
+	return lookup(t, fd);
 }
 
 /* Give the file the lowest free descriptor >= min. Takes over the reference, also on failure.
@@ -356,8 +367,7 @@ fd_get_of(struct proc *p, int fd)
 	struct fdtable *t = p->slot[SLOT_FILES];
 	if (t) {
 		spin_lock(&t->lock);
-		if ((unsigned)fd < (unsigned)t->size && t->file[fd])
-			f = file_ref(t->file[fd]);
+		f = lookup(t, fd);
 		spin_unlock(&t->lock);
 	}
 	spin_unlock(&slot_lock);

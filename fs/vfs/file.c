@@ -53,19 +53,10 @@ file_new(const struct file_ops *ops, struct inode *ip, uint32_t flags, struct fi
 	return 0;
 }
 
-struct file *
-file_ref(struct file *f)
-{
-	__atomic_add_fetch(&f->refs, 1, __ATOMIC_RELAXED);
-	return f;
-}
-
-/* Drop a reference; the last one closes the file. May sleep. */
+/* The last reference is gone: file_put calls this. May sleep. */
 void
-file_put(struct file *f)
+file_close(struct file *f)
 {
-	if (__atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL))
-		return;
 	if (f->locked)
 		flk_drop(f->inode, f);
 	if (f->ops->release)

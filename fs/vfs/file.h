@@ -44,8 +44,9 @@ struct file {
 };
 
 int  file_new(const struct file_ops *ops, struct inode *ip, uint32_t flags, struct file **out);   /* -ENFILE, -ENOMEM; takes over ip's reference */
-struct file *file_ref(struct file *f);
-void file_put(struct file *f);
+void file_close(struct file *f);                 /* file_put's: the last reference is gone */
+static inline struct file *file_ref(struct file *f) { __atomic_add_fetch(&f->refs, 1, __ATOMIC_RELAXED); return f; }
+static inline void file_put(struct file *f) { if (!__atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL)) file_close(f); }
 uint32_t file_count(void);
 int  file_open(const char *path, uint32_t flags, uint32_t mode, struct file **out);     /* kernel path, current's root */
 

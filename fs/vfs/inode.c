@@ -25,7 +25,6 @@
 #include "lib/kern/string.h"
 
 #define NHASH 2048
-#define MAX_UNUSED 16384
 
 static struct spinlock inode_lock = SPINLOCK("inodes", RANK(7, 35));
 static struct list hash[NHASH];
@@ -255,7 +254,7 @@ inode_put(struct inode *ip)
 		list_push_back(&unused, &ip->lru_link);
 		nunused++;
 	}
-	bool many = nunused > MAX_UNUSED;
+	bool many = nunused > page_count_total() / 4 && !current()->nmutex;    /* not from inside a file system */
 	spin_unlock(&inode_lock);
 	if (dead)
 		inode_destroy(ip);

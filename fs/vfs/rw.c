@@ -20,7 +20,7 @@
 #define RW_MAX 0x7ffff000ul  /* most bytes in one call, as on Linux */
 
 /* The offset is only locked when another thread or process could be using it: references beyond the table's and ours. */
-static bool
+static inline bool
 pos_begin(struct file *f)
 {
 	bool lock = f->ops->seek && __atomic_load_n(&f->refs, __ATOMIC_RELAXED) > 2;
@@ -29,45 +29,57 @@ pos_begin(struct file *f)
 	return lock;
 }
 
-static void
+static inline void
 pos_end(struct file *f, bool locked)
 {
 	if (locked)
 		mutex_unlock(&f->pos_lock);
 }
 
-/* Can this file be read / written at all? */
-static int
-check_mode(const struct file *f, bool write)
+typedef long rw_fn(struct file *f, uint64_t ubuf, size_t n, uint64_t *pos);
+
+/* Why a file cannot be read (written): it was not opened for it, it is a directory, or it has no such op. */
+static __attribute__((noinline)) long
+rw_refused(const struct file *f, bool write)
 {
 	if (f->flags & O_PATH || !(write ? file_writable(f) : file_readable(f)))
 		return -EBADF;
-	if (!(write ? (void *)f->ops->write : (void *)f->ops->read))
-		return f->inode && S_ISDIR(f->inode->mode) ? -EISDIR : -EINVAL;
-	return 0;
+	return f->inode && S_ISDIR(f->inode->mode) ? -EISDIR : -EINVAL;
 }
 
-static long
-file_rw(struct file *f, bool write, uint64_t ubuf, size_t n, uint64_t *pos)
+/* The op that reads (writes) this file; NULL when that is refused. */
+static inline rw_fn *
+rw_op(const struct file *f, bool write)
+{
+	if (f->flags & O_PATH || (f->flags & O_ACCMODE) == (write ? O_RDONLY : O_WRONLY))
+		return NULL;
+	return write ? f->ops->write : f->ops->read;
+}
+
+static inline long
+file_rw(struct file *f, bool write, rw_fn *op, uint64_t ubuf, size_t n, uint64_t *pos)
 {
 	if (n > RW_MAX)
 		n = RW_MAX;
 	if (!n && !write)
 		return 0;
-	return write ? f->ops->write(f, ubuf, n, pos) : f->ops->read(f, ubuf, n, pos);
+	return op(f, ubuf, n, pos);
 }
 
-static long
+static inline long
 sys_rw(int fd, uint64_t ubuf, size_t n, bool write)
 {
 	struct file *f = fd_get(fd);
 	if (!f)
 		return -EBADF;
-	long r = check_mode(f, write);
-	if (!r) {
+	rw_fn *op = rw_op(f, write);
+	long r;
+	if (op) {
 		bool locked = pos_begin(f);
-		r = file_rw(f, write, ubuf, n, &f->pos);
+		r = file_rw(f, write, op, ubuf, n, &f->pos);
 		pos_end(f, locked);
+	} else {
+		r = rw_refused(f, write);
 	}
 	file_put(f);
 	return r;
@@ -94,9 +106,8 @@ sys_prw(int fd, uint64_t ubuf, size_t n, int64_t off, bool write)
 	if (!f)
 		return -EBADF;
 	uint64_t pos = off;
-	long r = f->ops->seek ? check_mode(f, write) : -ESPIPE;
-	if (!r)
-		r = file_rw(f, write, ubuf, n, &pos);
+	rw_fn *op = rw_op(f, write);
+	long r = !f->ops->seek ? -ESPIPE : op ? file_rw(f, write, op, ubuf, n, &pos) : rw_refused(f, write);
 	file_put(f);
 	return r;
 }
@@ -146,12 +157,13 @@ iov_get(uint64_t uiov, int n, struct iovec **out)
 static long
 each_piece(struct file *f, const struct iovec *v, int n, uint64_t *pos, bool write)
 {
+	rw_fn *op = rw_op(f, write);
 	long done = 0;
 
 	for (int i = 0; i < n; i++) {
 		if (!v[i].iov_len)
 			continue;
-		long r = file_rw(f, write, (uint64_t)v[i].iov_base, v[i].iov_len, pos);
+		long r = file_rw(f, write, op, (uint64_t)v[i].iov_base, v[i].iov_len, pos);
 		if (r < 0)
 			return done ? done : r;
 		done += r;
@@ -170,7 +182,7 @@ rwv(int fd, uint64_t uiov, int n, uint64_t *off, bool write)
 
 	if (!f)
 		return -EBADF;
-	long r = off && !f->ops->seek ? -ESPIPE : check_mode(f, write);
+	long r = off && !f->ops->seek ? -ESPIPE : rw_op(f, write) ? 0 : rw_refused(f, write);
 	if (!r)
 		r = iov_get(uiov, n, &v);
 	if (!r) {
