@@ -143,6 +143,7 @@ proc_leave(int status)
 {
 	struct thread *t = current();
 	struct proc *p = t->proc;
+	uint64_t user_ns, sys_ns;
 	bool last;
 
 	if (t->clear_child_tid && p->as->refs > 1)
@@ -155,7 +156,9 @@ proc_leave(int status)
 		p->exiting = true;
 		p->exit_status = status;
 	}
-	p->utime_ns += t->run_ns + clock_ns() - t->start_ns;
+	thread_times(t, &user_ns, &sys_ns);
+	p->utime_ns += user_ns;
+	p->stime_ns += sys_ns;
 	spin_unlock(&p->lock);
 	if (last)
 		proc_finish(p);

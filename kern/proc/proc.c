@@ -367,18 +367,15 @@ proc_group_orphaned(int pgid)
 void
 proc_times(struct proc *p, uint64_t *utime_ns, uint64_t *stime_ns)
 {
-	uint64_t u, s, now = clock_ns();
+	uint64_t u, s, user_ns, sys_ns;
 
 	spin_lock(&p->lock);
 	u = p->utime_ns;
 	s = p->stime_ns;
 	list_for_each(t, &p->threads, struct thread, proc_link) {
-		bool runs = t->state == T_RUNNING && now > t->start_ns;
-		uint64_t run = t->run_ns + (runs ? now - t->start_ns : 0);
-		uint64_t sys = t->sys_ns < run ? t->sys_ns : run;
-
-		s += sys;
-		u += run - sys;
+		thread_times(t, &user_ns, &sys_ns);
+		u += user_ns;
+		s += sys_ns;
 	}
 	spin_unlock(&p->lock);
 	*utime_ns = u;

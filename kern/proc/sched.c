@@ -3,8 +3,9 @@
  * Idea.       Each CPU has a queue of READY threads, first come, first served. A thread runs until it
  *             sleeps, or until somebody else has waited for a slice; it is then put at the end of the queue
  *             on its way back to user mode. A CPU with an empty queue takes a thread from another queue, or
- *             halts. The slice timer runs only while someone waits, and is not reprogrammed at each switch:
- *             when it fires, the thread that has run since it was set has had its slice.
+ *             halts. The slice timer runs while the CPU does not idle, and is not reprogrammed at each switch:
+ *             when it fires and others wait, the thread that has run since it was set has had its slice. It
+ *             also looks whether it met user or kernel code: so times are split, without a clock on every call.
  *
  *                 cpu 0: running A, ready B -> C          cpu 1: running idle      (takes B)
  *
@@ -161,14 +162,8 @@ queue_notify(struct runq *rq)
 	int helper = idle && rq->nready == 1 ? -1 : cpu_find_idle();
 	uint32_t kick = helper < 0 ? 0 : 1u << helper;
 
-	if (rq->cpu == cpu_self()->id) {
-		if (!idle && !rq->slice_armed)
-			slice_arm(rq);
-		return kick;
-	}
-	if (!idle && rq->slice_armed)
-		return kick;
-	cpus[rq->cpu].need_resched = true;        /* it arms its slice in sched_user_return */
+	if (!idle || rq->cpu == cpu_self()->id)
+		return kick;                      /* its slice timer, or we ourselves, will see to it */
 	return kick | 1u << rq->cpu;
 }
 
@@ -258,6 +253,8 @@ switch_state(struct cpu *c, struct runq *rq, struct thread *prev, struct thread 
 	next->cpu = rq->cpu;
 	rq->running = next;
 	rq->preempt = false;
+	if (!rq->slice_armed && next != rq->idle)
+		slice_arm(rq);
 	c->prev = prev;
 	c->thread = next;
 	c->mutex_rank = next->mutex_rank;
@@ -334,6 +331,13 @@ thread_yield(void)
 	schedule();
 }
 
+/* Did the timer interrupt user code? Then its frame is the one on top of the kernel stack. */
+static bool
+user_interrupted(struct thread *t)
+{
+	return t->fpu && ((struct trapframe *)t->kstack - 1)->vector == VEC_TIMER;
+}
+
 /* The slice timer, in interrupt context. */
 static void
 slice_over(void)
@@ -342,35 +346,28 @@ slice_over(void)
 
 	spin_lock(&rq->lock);
 	rq->slice_armed = false;
-	if (rq->nready > 0 && rq->running != rq->idle) {
-		if (rq->slice_mark == rq->switches)
+	if (rq->running != rq->idle) {
+		if (user_interrupted(rq->running))
+			rq->running->user_ns += SLICE_NS;
+		else
+			rq->running->sys_ns += SLICE_NS;
+		if (rq->nready > 0 && rq->slice_mark == rq->switches)
 			cpu_self()->need_resched = rq->preempt = true;
 		slice_arm(rq);
 	}
 	spin_unlock(&rq->lock);
 }
 
-/* On the way back to user mode: switch if the slice is over; start a slice if another CPU gave us work. */
+/* On the way back to user mode: switch if the slice is over. */
 static void
 sched_user_return(struct trapframe *tf)
 {
-	struct runq *rq;
-
 	(void)tf;
 	irq_off();
-	rq = cpu_self()->sched;
-	cpu_self()->need_resched = false;
-	/* before the look at nready: queue_notify does the reverse */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (rq->preempt) {
-		irq_on();
-		schedule();
-		return;
-	}
-	if (rq->nready > 0 && !rq->slice_armed) {
-		spin_lock(&rq->lock);
-		slice_arm(rq);
-		spin_unlock(&rq->lock);
+	if (cpu_self()->need_resched) {
+		cpu_self()->need_resched = false;
+		if (((struct runq *)cpu_self()->sched)->preempt)
+			schedule();
 	}
 	irq_on();
 }
@@ -617,6 +614,18 @@ sched_init_cpu(void)
 }
 
 /* ---- numbers for /proc ---- */
+
+/* CPU time of a thread: exact in the sum, split by samples. */
+void
+thread_times(struct thread *t, uint64_t *user_ns, uint64_t *sys_ns)
+{
+	uint64_t now = clock_ns(), run = t->run_ns;
+
+	if (t->state == T_RUNNING && now > t->start_ns)
+		run += now - t->start_ns;
+	*sys_ns = t->sys_ns < run ? t->sys_ns : run;
+	*user_ns = run - *sys_ns;
+}
 
 /* Nanoseconds that the CPU has idled. */
 uint64_t

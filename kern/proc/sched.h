@@ -34,6 +34,7 @@ void sched_set_kick(void (*fn)(int cpu));
 void sched_kick(int cpu);                        /* call it; nothing without lab 13 or for this CPU */
 uint64_t sched_idle_ns(int cpu);                 /* time this CPU was idle: /proc/stat */
 uint64_t sched_switches(void);
+void thread_times(struct thread *t, uint64_t *user_ns, uint64_t *sys_ns);
 /* runnable threads, 1/5/15 min, fixed point 16.16; returns running+ready now */
 int  sched_loadavg(uint64_t avg[3]);
 /* Call fn for every thread, under the list's lock: fn must not sleep or lock above it. */

@@ -53,7 +53,7 @@ struct thread {
 	void (*fn)(void *);        /* [I] kernel threads */
 	void *arg;                 /* [I] */
 	uint64_t start_ns, run_ns; /* [r] CPU time used: run_ns plus now - start_ns while running */
-	uint64_t user_ns, sys_ns;  /* [t] split by the timer's samples */
+	uint64_t user_ns, sys_ns;  /* [r] where the slice timer met it, a slice for each time */
 	uint64_t nswitch;          /* [r] */
 
 	uint32_t mutex_rank;       /* [t] the smallest of their ranks, UINT32_MAX: none; this_cpu has it too */
