@@ -1,7 +1,7 @@
 /* pidfiles.c - what /proc/PID says about a process.                                           (lab 10)
  *
- * Idea.       Each show function gets the process referenced, so it may end while it is described: then its address space is
- *             gone and the text says what is left of it, as for a zombie.
+ * Idea.       Each show function gets the process referenced, so it may end while it is described: then its
+ *             address space is gone and the text says what is left of it, as for a zombie.
  * Interface.  None: a table, registered on the last lines.
  * Locks.      tree_lock for parents and ids, p->lock for threads: copied out first, printed afterwards.
  */

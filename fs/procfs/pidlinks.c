@@ -1,8 +1,8 @@
 /* pidlinks.c - what a process holds: mappings, open files, directories, mounts.               (lab 10)
  *
- * Idea.       cwd, root, exe and fd/N are symlinks that lead straight to the object, whatever has become of its name; their text is
- *             only for people. A pipe has no name: following its link goes to a FIFO made for the purpose, whose open gives
- *             one more open file of that pipe.
+ * Idea.       cwd, root, exe and fd/N are symlinks that lead straight to the object, whatever has become of
+ *             its name; their text is only for people. A pipe has no name: following its link goes to a FIFO
+ *             made for the purpose, whose open gives one more open file of that pipe.
  * Interface.  None: a table, registered on the last lines.
  * Locks.      as->lock while mappings are copied out (mm_each); names are found afterwards.
  */

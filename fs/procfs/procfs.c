@@ -1,13 +1,15 @@
 /* procfs.c - /proc: a file system whose files are functions.                                  (lab 10)
  *
- * Idea.       Nothing is stored. A name is looked up in tables of entries (procfs_register) or is a number, and the inode's number
- *             says which it is, so an inode needs no memory of its own and cannot outlive what it talks about:
+ * Idea.       Nothing is stored. A name is looked up in tables of entries (procfs_register) or is a number,
+ *             and the inode's number says which it is, so an inode needs no memory of its own and cannot
+ *             outlive what it talks about:
  *
  *                 ino = pid << 32 | entry index << 20 | number + 1       pid 0: not about a process
  *
  *             Reading a file from its start runs its show function into a text, which later reads continue.
  * Interface.  procfs_register; type "proc".
- * Invariants. I1 everything about a process is found by pid at each use: -ENOENT or -ESRCH when it has gone meanwhile.
+ * Invariants. I1 everything about a process is found by pid at each use: -ENOENT or -ESRCH when it has gone
+ * meanwhile.
  *             I2 the super is `uncached`: every lookup asks again.
  * Locks.      ip->lock guards the text of its open files.
  */
@@ -79,7 +81,8 @@ proc_may_look(struct proc *p)
 
 /* ---- files ---- */
 
-/* Run the show function of f's inode into a fresh text. No lock is held: it may look at mounts, files, memory. */
+/* Run the show function of f's inode into a fresh text. No lock is held: it may look at mounts, files,
+ * memory. */
 static int
 render(struct file *f, struct seq *s)
 {

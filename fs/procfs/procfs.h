@@ -15,7 +15,8 @@ struct proc_entry {
 	uint32_t mode;             /* type and permission */
 	int  (*show)(struct seq *s, struct proc *p);                     /* regular file: its text, as of now */
 	long (*link)(struct proc *p, int n, char *buf, size_t size);     /* symlink: its text's length */
-	int  (*follow)(struct inode *ip, struct proc *p, int n, struct path *out);       /* symlink: where it leads; NULL: by its text */
+	/* symlink: where it leads; NULL: by its text */
+	int  (*follow)(struct inode *ip, struct proc *p, int n, struct path *out);
 	/* Directory of numbers (fd, task): the next number >= n, -1: none; its members are described by `member`. */
 	int  (*list)(struct proc *p, int n);
 	const struct proc_entry *member;

@@ -1,7 +1,7 @@
 /* seq.c - a text that grows: what every file of /proc is written into.                        (lab 10)
  *
- * Idea.       Whoever describes something prints; memory doubles as needed. Errors are kept in the struct, so that printing
- *             code needs no checks; the reader of the file gets -ENOMEM.
+ * Idea.       Whoever describes something prints; memory doubles as needed. Errors are kept in the struct, so
+ *             that printing code needs no checks; the reader of the file gets -ENOMEM.
  * Interface.  seq.h.
  * Locks.      The caller's. Allocates: not under a spinlock where it can be avoided.
  */

@@ -1,6 +1,7 @@
 /* sysfiles.c - what /proc says about the machine.                                             (lab 10)
  *
- * Idea.       One function per file; formats are Linux's to the space, because programs read them with sscanf.
+ * Idea.       One function per file; formats are Linux's to the space, because programs read them with
+ *             sscanf.
  * Interface.  None: a table, registered on the last lines.
  */
 #include "fs/procfs/procfs.h"
@@ -20,43 +21,6 @@
 
 /* ---- CPU time ---- */
 
-/* Threads only count their own time; this remembers how the CPUs' busy time was split so far, so that it never runs back. */
-static struct spinlock split_lock = SPINLOCK("cpu times", RANK(10, 10));
-static uint64_t last_busy[NCPU], user_ns[NCPU], sys_ns[NCPU];
-
-struct sums {
-	uint64_t user, sys;
-};
-
-static void
-add_thread(struct thread *t, void *arg)
-{
-	struct sums *s = arg;
-	s->user += t->user_ns;
-	s->sys += t->sys_ns;
-}
-
-/* Bring user_ns and sys_ns of every CPU up to date: busy time since the last call is split as all threads' time is. */
-static void
-update_split(void)
-{
-	struct sums s = { 1, 1 };
-
-	thread_each(add_thread, &s);
-	uint64_t now = clock_ns();
-	spin_lock(&split_lock);
-	for (int i = 0; i < ncpus; i++) {
-		uint64_t idle = sched_idle_ns(i), busy = now > idle ? now - idle : 0;
-		uint64_t more = busy > last_busy[i] ? busy - last_busy[i] : 0;
-		uint64_t user = more / 1024 * (s.user / ((s.user + s.sys) / 1024 + 1));
-		user = user < more ? user : more;
-		last_busy[i] += more;
-		user_ns[i] += user;
-		sys_ns[i] += more - user;
-	}
-	spin_unlock(&split_lock);
-}
-
 static void
 show_cpu(struct seq *s, const char *name, uint64_t user, uint64_t sys, uint64_t idle)
 {
@@ -66,21 +30,22 @@ show_cpu(struct seq *s, const char *name, uint64_t user, uint64_t sys, uint64_t 
 static int
 show_stat(struct seq *s, struct proc *p)
 {
-	uint64_t user = 0, sys = 0, idle = 0, irqs = 0, avg[3];
+	uint64_t all_user = 0, all_sys = 0, idle = 0, irqs = 0, avg[3], user, sys;
 	char name[12];
 	int last = 0;
 
 	(void)p;
-	update_split();
 	for (int i = 0; i < ncpus; i++) {
-		user += user_ns[i];
-		sys += sys_ns[i];
+		sched_busy_ns(i, &user, &sys);
+		all_user += user;
+		all_sys += sys;
 		idle += sched_idle_ns(i);
 	}
-	show_cpu(s, "cpu ", user, sys, idle);
+	show_cpu(s, "cpu ", all_user, all_sys, idle);
 	for (int i = 0; i < ncpus; i++) {
 		snprintf(name, sizeof name, "cpu%d", i);
-		show_cpu(s, name, user_ns[i], sys_ns[i], sched_idle_ns(i));
+		sched_busy_ns(i, &user, &sys);
+		show_cpu(s, name, user, sys, sched_idle_ns(i));
 	}
 	for (int v = VEC_IRQ0; v < 256; v++)
 		irqs += irq_count(v);
@@ -291,7 +256,8 @@ show_devices(struct seq *s, struct proc *p)
 
 /* ---- /proc/cpuinfo ---- */
 
-/* Names of CPUID.1 EDX bits, then ECX bits (SDM vol. 2, CPUID); "" where Linux shows none or we do not care. */
+/* Names of CPUID.1 EDX bits, then ECX bits (SDM vol. 2, CPUID); "" where Linux shows none or we do not care.
+ */
 static const char edx_names[] = "fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov pat pse36 pn clflush - dts acpi "
 	"mmx fxsr sse sse2 ss ht tm ia64 pbe";
 static const char ecx_names[] = "pni pclmulqdq dtes64 monitor ds_cpl vmx smx est tm2 ssse3 cid sdbg fma cx16 xtpr pdcm - pcid dca "

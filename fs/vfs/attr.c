@@ -1,8 +1,10 @@
 /* attr.c - changing attributes: chmod, chown, utimes, truncate.                               (lab 7)
  *
- * Idea.       Each call finds an inode by path or descriptor, checks who may, stores the new values and marks the inode.
- * Interface.  System calls: chmod fchmod fchmodat chown lchown fchown fchownat utime utimes futimesat utimensat truncate ftruncate
- *             fallocate, and the xattr calls (EOPNOTSUPP: no file system here has them).
+ * Idea.       Each call finds an inode by path or descriptor, checks who may, stores the new values and marks
+ *             the inode.
+ * Interface.  System calls: chmod fchmod fchmodat chown lchown fchown fchownat utime utimes futimesat
+ *             utimensat truncate ftruncate fallocate, and the xattr calls (EOPNOTSUPP: no file system here
+ *             has them).
  * Locks.      ip->lock while attributes change, so that two fields change together.
  */
 #include "fs/vfs/fd.h"

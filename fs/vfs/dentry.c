@@ -1,8 +1,9 @@
 /* dentry.c - the name cache: (directory, name) -> inode, or the knowledge that there is none.   (lab 7)
  *
- * Idea.       Most paths are walked again and again, so the walk must cost little: a chain of a hash table is searched without
- *             taking a lock or a reference. That is safe because dentries, inodes and mounts are pool objects (whatever we
- *             look at is some dentry, maybe a wrong one), and right because every change that could mislead bumps a sequence:
+ * Idea.       Most paths are walked again and again, so the walk must cost little: a chain of a hash table is
+ *             searched without taking a lock or a reference. That is safe because dentries, inodes and mounts
+ *             are pool objects (whatever we look at is some dentry, maybe a wrong one), and right because
+ *             every change that could mislead bumps a sequence:
  *
  *               walker                                     unlink, rename, prune, umount
  *                 s = seq (even, else go slow)               lock; seq++ (odd)
@@ -11,8 +12,10 @@
  *
  *             Adding a name does not bump: a walker that misses it asks again with locks.
  * Interface.  dentry.h. All names of a directory change under sb->ns, held by the caller.
- * Invariants. I1 a dentry holds one reference of its parent and one of its inode.  I2 refs == 0 means: cached, may be pruned;
- *             not hashed and refs == 0: is being freed.  I3 at most one hashed dentry has this parent and name.
+ * Invariants. I1 a dentry holds one reference of its parent and one of its inode.  I2 refs == 0 means:
+ * cached, may be pruned;
+ *             not hashed and refs == 0: is being freed.  I3 at most one hashed dentry has this parent and
+ *             name.
  *             I4 name longer than DENTRY_INLINE is found only under the lock.
  * Locks.      dcache_lock RANK(7, 50). Inodes and parents are put after it is released (that may sleep).
  */
@@ -197,7 +200,8 @@ unhash_locked(struct dentry *d)
 	ndentries--;
 }
 
-/* Make an unreferenced dentry dead. Requires: dcache_lock held, sequence odd. Returns false: somebody took a reference. */
+/* Make an unreferenced dentry dead. Requires: dcache_lock held, sequence odd. Returns false: somebody took a
+ * reference. */
 static bool
 kill_locked(struct dentry *d)
 {
@@ -210,7 +214,8 @@ kill_locked(struct dentry *d)
 	return true;
 }
 
-/* What a dead dentry held goes too. Returns: the parent, whose reference is now the caller's; NULL for a root. */
+/* What a dead dentry held goes too. Returns: the parent, whose reference is now the caller's; NULL for a
+ * root. */
 static struct dentry *
 bury(struct dentry *d)
 {
@@ -226,7 +231,8 @@ bury(struct dentry *d)
 	return up;
 }
 
-/* Drop a reference. A dentry whose name is cached stays; any other is freed with its last reference. May sleep. */
+/* Drop a reference. A dentry whose name is cached stays; any other is freed with its last reference. May
+ * sleep. */
 void
 dentry_put(struct dentry *d)
 {
@@ -275,7 +281,8 @@ dentry_new(struct super *sb, struct dentry *parent, const char *name, size_t len
 	d->parent = parent ? dentry_get(parent) : d;
 	set_name(d, name, len, longer);
 	d->hash = name_hash(d->parent, name, len);
-	__atomic_add_fetch(&d->refs, 1 - DENTRY_DEAD, __ATOMIC_ACQ_REL);   /* a late reader may be taking and dropping one */
+	/* a late reader may be taking and dropping one */
+	__atomic_add_fetch(&d->refs, 1 - DENTRY_DEAD, __ATOMIC_ACQ_REL);
 	*out = d;
 	return 0;
 }
@@ -308,8 +315,8 @@ dentry_set_inode(struct dentry *d, struct inode *ip)
 /* The name was removed from its directory.
  *
  * Requires: sb->ns held, the caller's reference.
- * Does:     the dentry becomes negative when only the caller has it, so that the next create need not ask the disk;
- *           else it leaves the hash, and whoever has it open keeps the inode.
+ * Does:     the dentry becomes negative when only the caller has it, so that the next create need not ask the
+ *           disk; else it leaves the hash, and whoever has it open keeps the inode.
  */
 void
 dentry_delete(struct dentry *d)
@@ -388,7 +395,8 @@ dentry_of_inode(struct inode *ip)
 
 /* ---- pruning ---- */
 
-/* Kill unused dentries of the list until n died; the dead are chained through `next`. Requires: dcache_lock, sequence odd. */
+/* Kill unused dentries of the list until n died; the dead are chained through `next`. Requires: dcache_lock,
+ * sequence odd. */
 static struct dentry *
 kill_children(struct dentry *d)
 {
@@ -423,7 +431,8 @@ dentry_prune_children(struct dentry *d)
 	bury_all(dead);
 }
 
-/* The next dentry that the clock's hand condemns, killed; NULL after a full round. Requires: dcache_lock, sequence odd. */
+/* The next dentry that the clock's hand condemns, killed; NULL after a full round. Requires: dcache_lock,
+ * sequence odd. */
 static struct dentry *
 clock_victim(struct super *only, uint32_t *looked)
 {

@@ -9,7 +9,8 @@
 
 enum { D_HASHED = 1, D_MOUNTED = 2 };
 
-/* key: I immutable while referenced; a atomic; d dcache_lock, and changes that could mislead a lock-free reader bump the sequence */
+/* key: I immutable while referenced; a atomic; d dcache_lock, and changes that could mislead a lock-free
+ * reader bump the sequence */
 struct dentry {
 	uint32_t refs;             /* [a] children hold one each; DENTRY_DEAD: on the pool's chain */
 	uint32_t hash;             /* [d] of name and parent */
@@ -23,12 +24,14 @@ struct dentry {
 	char *name;                /* [d] iname, or allocated when longer */
 	struct list children, sibling;   /* [d] */
 	struct list clock;         /* [d] all hashed dentries, for pruning */
-	uint64_t iname[DENTRY_INLINE / 8];       /* zeros after the name's end, so that whole words can be compared */
+	/* zeros after the name's end, so that whole words can be compared */
+	uint64_t iname[DENTRY_INLINE / 8];
 };
 
 extern uint32_t dcache_seq;  /* odd: a change is under way */
 
-/* Lock-free readers: begin; look at dentries, inodes, mounts; what was seen counts only if it is still valid at the end. */
+/* Lock-free readers: begin; look at dentries, inodes, mounts; what was seen counts only if it is still valid
+ * at the end. */
 static inline uint32_t dentry_read_begin(void) { return __atomic_load_n(&dcache_seq, __ATOMIC_ACQUIRE); }
 
 static inline bool
@@ -55,13 +58,15 @@ bool dentry_try_get(struct dentry *d);               /* lock-free reader's refer
 struct dentry *dentry_get(struct dentry *d);
 void dentry_put(struct dentry *d);                   /* may sleep */
 struct dentry *dentry_find(struct dentry *parent, const char *name, size_t len);
-/* New name below parent (sb->ns held, name not cached); ip's reference is taken over, also on failure; NULL: negative. */
+/* New name below parent (sb->ns held, name not cached); ip's reference is taken over, also on failure; NULL:
+ * negative. */
 int  dentry_add(struct dentry *parent, const char *name, size_t len, struct inode *ip, struct dentry **out);
 void dentry_set_inode(struct dentry *d, struct inode *ip);       /* negative -> ip (reference taken over) */
 void dentry_delete(struct dentry *d);                /* the name is gone from disk; children too */
 int  dentry_move(struct dentry *d, struct dentry *ndir, const char *name, size_t len, struct dentry *over);
 bool dentry_is_below(struct dentry *d, struct dentry *top);      /* d == top or below; sb->ns held */
-struct dentry *dentry_of_inode(struct inode *ip);    /* a cached name of it, referenced; NULL: none. Slow: looks at all */
+/* a cached name of it, referenced; NULL: none. Slow: looks at all */
+struct dentry *dentry_of_inode(struct inode *ip);
 void dentry_prune_children(struct dentry *d);        /* forget unused names below d */
 void dentry_prune_super(struct super *sb);
 int  dentry_prune(int n);

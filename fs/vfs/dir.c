@@ -1,7 +1,8 @@
 /* dir.c - directories: getdents, chdir, getcwd, chroot.                                       (lab 7)
  *
- * Idea.       readdir emits names into a kernel buffer in the user's format while sb->ns is held; it is copied out afterwards. The
- *             offset of an open directory is the file system's cookie: 0 and 1 are `.` and `..`, which are made here.
+ * Idea.       readdir emits names into a kernel buffer in the user's format while sb->ns is held; it is
+ *             copied out afterwards. The offset of an open directory is the file system's cookie: 0 and 1 are
+ *             `.` and `..`, which are made here.
  * Interface.  System calls: getdents getdents64 chdir fchdir getcwd chroot.
  * Invariants. I1 f->pos names the next entry to emit; an entry that did not fit is emitted again.
  * Locks.      f->pos_lock, then sb->ns.

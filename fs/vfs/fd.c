@@ -1,13 +1,15 @@
 /* fd.c - descriptor tables.                                                                   (lab 7)
  *
- * Idea.       A table is an array of file pointers and two bitmaps: used, and close-on-exec. It hangs in the process's
- *             SLOT_FILES, is copied by fork and shared by clone(CLONE_FILES), and doubles when it is full.
+ * Idea.       A table is an array of file pointers and two bitmaps: used, and close-on-exec. It hangs in the
+ *             process's SLOT_FILES, is copied by fork and shared by clone(CLONE_FILES), and doubles when it
+ *             is full.
  * Interface.  file.h: fd_get, fd_install, fd_close; fd.h.
- * Invariants. I1 bit fd of `used` is set iff file[fd] is not NULL.  I2 all descriptors below `lowest` are used.
- *             I3 only the threads of its processes change a table, so the only thread of an unshared table may read it
- *             without the lock; /proc reads others' tables with it.
- * Locks.      t->lock RANK(7, 62) for everything in the table; slot_lock RANK(7, 63) keeps a table from going while /proc
- *             looks. Files are put after the lock is released.
+ * Invariants. I1 bit fd of `used` is set iff file[fd] is not NULL.  I2 all descriptors below `lowest` are
+ * used.
+ *             I3 only the threads of its processes change a table, so the only thread of an unshared table
+ *             may read it without the lock; /proc reads others' tables with it.
+ * Locks.      t->lock RANK(7, 62) for everything in the table; slot_lock RANK(7, 63) keeps a table from going
+ *             while /proc looks. Files are put after the lock is released.
  */
 #include "fs/vfs/fd.h"
 
@@ -455,7 +457,8 @@ table_put(struct fdtable *t)
 	kfree(t);
 }
 
-/* exec: a table of one's own, without the close-on-exec files. When there is no memory for a copy the shared one is used up. */
+/* exec: a table of one's own, without the close-on-exec files. When there is no memory for a copy the shared
+ * one is used up. */
 static void
 files_exec(struct proc *p)
 {

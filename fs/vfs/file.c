@@ -1,7 +1,7 @@
 /* file.c - open files.                                                                        (lab 7)
  *
- * Idea.       A struct file is what open() made: an inode (or a pipe), flags and an offset. Descriptors of any number of
- *             processes may refer to it (fd.c); the last reference closes it.
+ * Idea.       A struct file is what open() made: an inode (or a pipe), flags and an offset. Descriptors of
+ *             any number of processes may refer to it (fd.c); the last reference closes it.
  * Interface.  file.h: file_new, file_ref, file_put.
  * Invariants. I1 ops, inode and path do not change once a descriptor refers to the file.
  * Locks.      None here; pos_lock belongs to the calls that move the offset (rw.c).

@@ -1,11 +1,13 @@
 /* fsctx.c - a process's root and working directory.                                           (lab 7)
  *
- * Idea.       Two paths in a struct that hangs in the process's SLOT_FS: copied by fork, shared by clone(CLONE_FS).
- *             Kernel threads, and init before its first call, use the kernel's own context: the root of everything.
+ * Idea.       Two paths in a struct that hangs in the process's SLOT_FS: copied by fork, shared by
+ *             clone(CLONE_FS). Kernel threads, and init before its first call, use the kernel's own context:
+ *             the root of everything.
  * Interface.  fsctx.h.
  * Invariants. I1 a context in use holds references on both paths.
- * Locks.      slot_lock RANK(7, 61), then c->lock RANK(7, 60) for the pointers; old paths are put after it is released (that may sleep). The lock-free
- *             walker reads them without: what it finds stays a path object, and the sequence check decides (dentry.c).
+ * Locks.      slot_lock RANK(7, 61), then c->lock RANK(7, 60) for the pointers; old paths are put after it is
+ *             released (that may sleep). The lock-free walker reads them without: what it finds stays a path
+ *             object, and the sequence check decides (dentry.c).
  */
 #include "fs/vfs/fsctx.h"
 

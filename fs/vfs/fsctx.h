@@ -13,7 +13,8 @@ struct fsctx {
 
 struct fsctx *fsctx_current(void);                   /* the kernel's own for kernel threads */
 struct fsctx *fsctx_of(struct proc *p);              /* NULL: exited */
-void fsctx_paths(struct fsctx *c, struct path *root, struct path *cwd);      /* referenced copies; either may be NULL */
+/* referenced copies; either may be NULL */
+void fsctx_paths(struct fsctx *c, struct path *root, struct path *cwd);
 void fsctx_set_cwd(struct path *p);                  /* takes over the references */
 void fsctx_set_root(struct path *p);
 /* Copies of a process's root and cwd for /proc; -ESRCH when it is gone. */

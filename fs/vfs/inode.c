@@ -4,13 +4,18 @@
  *
  *               inode_get            inode_unlock_new               last inode_put, nlink > 0
  *             -----------> I_NEW ------------------> in use <------------------------------> unused (LRU)
- *                            | inode_fail_new           | last inode_put, nlink == 0            | inode_prune, unmount
- *                            `------> I_BAD             `-------------> I_FREEING <-------------'   -> evict -> pool
+ *                            | inode_fail_new           | last inode_put, nlink == 0            |
+ *                            inode_prune, unmount
+ *                            `------> I_BAD             `-------------> I_FREEING <-------------'   -> evict
+ *                            -> pool
  *
- * Interface.  vfs.h: inode_get, inode_put, inode_dirty, inode_touch; inode.h for the flusher, reclaim and unmount.
- * Invariants. I1 refs 0 <=> on the LRU list or I_FREEING.  I2 an inode with I_DIRTY or I_DIRTY_PAGES set is on sb->dirty or
- *             the flusher has just popped it and will clear the flag before it looks.  I3 memory is a pool's (pool.h): readers
- *             without a lock may look at a freed inode; its wait queue and locks are never initialised again.
+ * Interface.  vfs.h: inode_get, inode_put, inode_dirty, inode_touch; inode.h for the flusher, reclaim and
+ *             unmount.
+ * Invariants. I1 refs 0 <=> on the LRU list or I_FREEING.  I2 an inode with I_DIRTY or I_DIRTY_PAGES set is
+ * on sb->dirty or
+ *             the flusher has just popped it and will clear the flag before it looks.  I3 memory is a pool's
+ *             (pool.h): readers without a lock may look at a freed inode; its wait queue and locks are never
+ *             initialised again.
  * Locks.      sb->lock, then inode_lock RANK(7, 35): hash, LRU, refs from and to 0.
  */
 #include "fs/vfs/inode.h"
@@ -292,8 +297,8 @@ inode_prune(int n)
 	return done;
 }
 
-/* Free all unused inodes of a file system that is being unmounted, after its last sync; those that somebody still
- * holds (there are none unless something failed) are left. May sleep. */
+/* Free all unused inodes of a file system that is being unmounted, after its last sync; those that somebody
+ * still holds (there are none unless something failed) are left. May sleep. */
 void
 inode_evict_super(struct super *sb)
 {
@@ -363,7 +368,8 @@ inode_splice_dirty(struct super *sb, struct list *to)
 	spin_unlock(&sb->lock);
 }
 
-/* First inode of the list, taken off it and referenced; skips those that are being freed. NULL: the list is empty. */
+/* First inode of the list, taken off it and referenced; skips those that are being freed. NULL: the list is
+ * empty. */
 struct inode *
 inode_pop(struct super *sb, struct list *from)
 {
@@ -379,7 +385,8 @@ inode_pop(struct super *sb, struct list *from)
 	return found;
 }
 
-/* Claim the file for one more writer (delta +1) or running program (-1). Returns: 0; -ETXTBSY: the other kind has it. */
+/* Claim the file for one more writer (delta +1) or running program (-1). Returns: 0; -ETXTBSY: the other kind
+ * has it. */
 int
 inode_claim(struct inode *ip, int delta)
 {

@@ -12,7 +12,8 @@ bool inode_try_ref(struct inode *ip);
 void inode_dirty_pages(struct inode *ip);                /* has pages to write; any lock context */
 void inode_splice_dirty(struct super *sb, struct list *to);
 struct inode *inode_pop(struct super *sb, struct list *from);
-int  inode_prune(int n);                                 /* free up to n unused clean inodes; how many it did. May sleep */
+/* free up to n unused clean inodes; how many it did. May sleep */
+int  inode_prune(int n);
 void inode_evict_super(struct super *sb);                /* unmount: free all unused ones */
 uint64_t inode_count(void);
 bool inode_kick_pending(void);                           /* something became dirty since the last call */

@@ -1,14 +1,16 @@
 /* lock.c - byte-range locks (fcntl) and whole-file locks (flock).                             (lab 7)
  *
- * Idea.       One list of all locks held in the system: there are few. Setting a range first cuts what the same owner holds
- *             there, as POSIX has it, then puts the new piece in:
+ * Idea.       One list of all locks held in the system: there are few. Setting a range first cuts what the
+ *             same owner holds there, as POSIX has it, then puts the new piece in:
  *
  *                 held    [------ R ------]            set W      [--]
  *                 becomes [-- R --][ W ][R]            unlock makes the same cuts and puts nothing
  *
  * Interface.  lock.h.
- * Invariants. I1 locks of one owner on one file do not overlap (per kind).  I2 locks of different owners overlap only when both
- *             are shared.  I3 `waits` holds every sleeping request, so a cycle is found before the last one sleeps.
+ * Invariants. I1 locks of one owner on one file do not overlap (per kind).  I2 locks of different owners
+ * overlap only when both
+ *             are shared.  I3 `waits` holds every sleeping request, so a cycle is found before the last one
+ *             sleeps.
  * Locks.      flk_lock RANK(7, 65).
  */
 #include "fs/vfs/lock.h"
@@ -70,7 +72,8 @@ drop(struct flk *l)
 	kfree(l);
 }
 
-/* Cut [want->lo, want->hi] out of what the owner holds; *spare is used when a piece splits. Requires: flk_lock. */
+/* Cut [want->lo, want->hi] out of what the owner holds; *spare is used when a piece splits. Requires:
+ * flk_lock. */
 static void
 cut(const struct flk *want, struct flk **spare)
 {
@@ -116,8 +119,10 @@ wait_free(const struct flk *want, bool wait)
 
 /* Set or release a lock.
  *
- * Does:     F_UNLCK cuts; else waits (or not) until no other owner's lock is in the way, then replaces what the owner had there.
- * Returns:  0; -EAGAIN: in the way and !wait; -EDEADLK; -ENOLCK: no memory; -ERESTARTSYS: interrupted. May sleep.
+ * Does:     F_UNLCK cuts; else waits (or not) until no other owner's lock is in the way, then replaces what
+ *           the owner had there.
+ * Returns:  0; -EAGAIN: in the way and !wait; -EDEADLK; -ENOLCK: no memory; -ERESTARTSYS: interrupted. May
+ *           sleep.
  */
 int
 flk_set(const struct flk *want, bool wait)

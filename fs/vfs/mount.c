@@ -1,15 +1,18 @@
 /* mount.c - the tree of mounts, and paths in it.                                              (lab 7)
  *
- * Idea.       A path is a pair (mount, dentry): the same directory seen through two mounts has two `..`s at its root.
+ * Idea.       A path is a pair (mount, dentry): the same directory seen through two mounts has two `..`s at
+ *             its root.
  *
  *                 / (ext)            mount A: root '/'
  *                 `- mnt  D_MOUNTED  table: (parent A, mountpoint mnt) -> mount B: root '/' of another super
  *
  *             Few mounts exist, so they are a small table, searched only at dentries marked D_MOUNTED.
  * Interface.  mount.h.
- * Invariants. I1 a mount in the table holds a reference for the table; refs 0 -> DEAD happens once, by whoever gets there.
+ * Invariants. I1 a mount in the table holds a reference for the table; refs 0 -> DEAD happens once, by
+ * whoever gets there.
  *             I2 a mount holds references on its parent and mountpoint, so neither can go first.
- *             I3 table and D_MOUNTED change under mount_lock, inside dentry_change: the lock-free walker notices.
+ *             I3 table and D_MOUNTED change under mount_lock, inside dentry_change: the lock-free walker
+ *             notices.
  * Locks.      mount_lock RANK_VFS(70).
  */
 #include "fs/vfs/mount.h"
@@ -156,7 +159,8 @@ unlink_place(int i)
 
 /* Unmount m, on which the caller holds a reference (that it still has to drop).
  *
- * Returns:  0; -EBUSY for the root, or when a path or a mount on it is in use and not lazy; -EINVAL: not mounted any more.
+ * Returns:  0; -EBUSY for the root, or when a path or a mount on it is in use and not lazy; -EINVAL: not
+ *           mounted any more.
  */
 int
 mount_detach(struct mount *m, bool lazy)

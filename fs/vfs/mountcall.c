@@ -1,7 +1,7 @@
 /* mountcall.c - mount(2), umount(2).                                                          (lab 7)
  *
- * Idea.       Find the type, find the disk if the type needs one, let the type make a super, hang it into the tree. A disk that
- *             is mounted already gives the same super a second mount.
+ * Idea.       Find the type, find the disk if the type needs one, let the type make a super, hang it into the
+ *             tree. A disk that is mounted already gives the same super a second mount.
  * Interface.  vfs_mount for the kernel; mount, umount2.
  * Locks.      mount_making RANK_VFS(75): one mount at a time, so that two do not open the same disk.
  */
@@ -22,7 +22,8 @@
 
 /* flags that belong to a mount; MS_RDONLY also to the super */
 #define MOUNT_FLAGS (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME)
-#define PROPAGATION (MS_PRIVATE | MS_SHARED | 1 << 17 | 1 << 19)     /* also unbindable and slave: one namespace, no effect */
+/* also unbindable and slave: one namespace, no effect */
+#define PROPAGATION (MS_PRIVATE | MS_SHARED | 1 << 17 | 1 << 19)
 
 static struct mutex mount_making = MUTEX(mount_making, "mount", RANK_VFS(75));
 
@@ -62,7 +63,8 @@ super_on(struct blockdev *bdev)
 
 /* Mount type t at `at` (NULL: as the root).
  *
- * Returns:  0; -EBUSY: the disk is in use by another type; -ENOSPC: too many mounts; what the type's mount() says. May sleep.
+ * Returns:  0; -EBUSY: the disk is in use by another type; -ENOSPC: too many mounts; what the type's mount()
+ *           says. May sleep.
  */
 int
 mount_new(struct fs_type *t, struct blockdev *bdev, const struct path *at, unsigned long flags, const char *data,

@@ -1,14 +1,16 @@
 /* namei.c - from names to paths.                                                              (lab 7)
  *
- * Idea.       Two walkers. path_peek goes over cached names without taking anything, for the many lookups that need no
- *             surprise: no symlink to follow, nothing to ask a disk. When it gives up or was disturbed, walk_run does it
- *             with references and, where the cache does not know, under sb->ns with the file system's lookup.
+ * Idea.       Two walkers. path_peek goes over cached names without taking anything, for the many lookups
+ *             that need no surprise: no symlink to follow, nothing to ask a disk. When it gives up or was
+ *             disturbed, walk_run does it with references and, where the cache does not know, under sb->ns
+ *             with the file system's lookup.
  *
  *               "a/b/c":  path --a--> name_lookup --enter mounts--> symlink? --yes--> rest = target + "/b/c"
  *                                                                      `--no--> path = a, and on with "b/c"
  *
  * Interface.  namei.h.
- * Invariants. I1 w->path and w->root are referenced from walk_begin to walk_end.  I2 at most 40 symlinks are followed in a walk.
+ * Invariants. I1 w->path and w->root are referenced from walk_begin to walk_end.  I2 at most 40 symlinks are
+ * followed in a walk.
  *             I3 `..` never leaves w->root.
  * Locks.      sb->ns of one file system at a time.
  */
@@ -29,7 +31,8 @@
 /* The dentry of name in dir, referenced; negative when the directory has no such name.
  *
  * Requires: dir->sb->ns held.
- * Returns:  0; -ENOTDIR; -ENOENT when dir itself was removed; -ENOMEM, -EIO or what the file system says. May sleep.
+ * Returns:  0; -ENOTDIR; -ENOENT when dir itself was removed; -ENOMEM, -EIO or what the file system says. May
+ *           sleep.
  */
 int
 name_lookup_locked(struct dentry *dir, const char *name, size_t len, struct dentry **out)
@@ -78,7 +81,8 @@ zero_bytes(uint64_t w)
 	return (w - 0x0101010101010101ul) & ~w & 0x8080808080808080ul;
 }
 
-/* Describe the component at s. Words are read to up to seven bytes past its end. Returns false when it is too long to peek. */
+/* Describe the component at s. Words are read to up to seven bytes past its end. Returns false when it is too
+ * long to peek. */
 static inline bool
 scan_name(const struct dentry *parent, const char *s, struct qname *q)
 {
@@ -343,7 +347,8 @@ describe_last(struct walk *w, const char *s, size_t len)
 
 /* Walk what is left of the text.
  *
- * Does:     stops before the last component with WALK_PARENT (w->last, w->kind), else at the end with w->path there.
+ * Does:     stops before the last component with WALK_PARENT (w->last, w->kind), else at the end with w->path
+ *           there.
  * Returns:  0; -ENOENT, -ENOTDIR, -EACCES, -ELOOP, -ENAMETOOLONG, -ENOMEM, -EIO. May sleep.
  */
 int
@@ -402,7 +407,8 @@ lookup_fast(int dirfd, const char *name, unsigned how, struct path *out)
 	return false;
 }
 
-/* The path that name leads to, referenced. name: kernel text; how: WALK_*. Returns 0 or as walk_run; -EBADF. May sleep. */
+/* The path that name leads to, referenced. name: kernel text; how: WALK_*. Returns 0 or as walk_run; -EBADF.
+ * May sleep. */
 int
 path_lookup(int dirfd, const char *name, unsigned how, struct path *out)
 {

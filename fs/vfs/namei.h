@@ -38,14 +38,17 @@ struct walk {
 	bool slash;                /* slashes after it: must be a directory */
 };
 
-int  walk_begin(struct walk *w, int dirfd, const char *name, unsigned how);    /* nothing to end when it fails */
+/* nothing to end when it fails */
+int  walk_begin(struct walk *w, int dirfd, const char *name, unsigned how);
 int  walk_run(struct walk *w);
-int  walk_link(struct walk *w, struct dentry *link);             /* continue with what the symlink says; walk_run again */
+/* continue with what the symlink says; walk_run again */
+int  walk_link(struct walk *w, struct dentry *link);
 void walk_end(struct walk *w);
 
 /* Whole walks. name: kernel text, followed by seven bytes that can be read. *out referenced. */
 int  path_lookup(int dirfd, const char *name, unsigned how, struct path *out);
-/* Without locks and references: true when everything was cached; *out counts only if dentry_read_valid(seq). */
+/* Without locks and references: true when everything was cached; *out counts only if dentry_read_valid(seq).
+ */
 bool path_peek(int dirfd, const char *name, unsigned how, struct path *out);
 /* The dentry of a name in a directory, from cache or disk; may be negative. sb->ns held / not held. */
 int  name_lookup_locked(struct dentry *dir, const char *name, size_t len, struct dentry **out);

@@ -1,9 +1,11 @@
 /* names.c - making, removing and renaming names.                                              (lab 7)
  *
- * Idea.       Each operation walks to the directory, takes the file system's sb->ns, looks the name up once more, checks
- *             everything that can be refused, lets the file system do it, and tells the name cache.
+ * Idea.       Each operation walks to the directory, takes the file system's sb->ns, looks the name up once
+ *             more, checks everything that can be refused, lets the file system do it, and tells the name
+ *             cache.
  * Interface.  names.h, with the system calls at the end.
- * Invariants. I1 names of a file system change only under its sb->ns.  I2 the cache never knows a name before the file system
+ * Invariants. I1 names of a file system change only under its sb->ns.  I2 the cache never knows a name before
+ * the file system
  *             does, nor longer.
  * Locks.      sb->ns.
  */
@@ -37,8 +39,8 @@ may_remove(const struct path *dir, const struct inode *ip)
 	return err;
 }
 
-/* Walk to the directory of name, take sb->ns and find the last component's dentry. `odd`: the error for `.`, `..` and "/".
- * After 0 the caller ends with parent_end. */
+/* Walk to the directory of name, take sb->ns and find the last component's dentry. `odd`: the error for `.`,
+ * `..` and "/". After 0 the caller ends with parent_end. */
 static int
 parent_begin(struct walk *w, int dirfd, const char *name, int odd, struct dentry **out)
 {
@@ -96,7 +98,8 @@ name_create(struct walk *w, struct dentry *d, uint32_t mode, uint32_t rdev, cons
 	return 0;
 }
 
-/* Make a directory, device, fifo, symlink or plain file. Returns 0, -EEXIST, and what a walk and the file system say. */
+/* Make a directory, device, fifo, symlink or plain file. Returns 0, -EEXIST, and what a walk and the file
+ * system say. */
 int
 vfs_create(int dirfd, const char *name, uint32_t mode, uint32_t rdev, const char *target)
 {
@@ -155,7 +158,8 @@ vfs_link(int ofd, const char *old, int nfd, const char *new, unsigned how)
 
 /* ---- removing ---- */
 
-/* unlink (dir false) or rmdir. Returns 0, -ENOENT, -EISDIR, -ENOTDIR, -ENOTEMPTY, -EBUSY (mounted on), -EACCES, -EPERM, -EROFS. */
+/* unlink (dir false) or rmdir. Returns 0, -ENOENT, -EISDIR, -ENOTDIR, -ENOTEMPTY, -EBUSY (mounted on),
+ * -EACCES, -EPERM, -EROFS. */
 int
 vfs_unlink(int dirfd, const char *name, bool dir)
 {

@@ -4,7 +4,8 @@
 
 #include "fs/vfs/namei.h"
 
-/* Make the name that a WALK_PARENT walk ended at: w->path's sb->ns held, d its negative dentry. Sets owner and mode & ~umask. */
+/* Make the name that a WALK_PARENT walk ended at: w->path's sb->ns held, d its negative dentry. Sets owner
+ * and mode & ~umask. */
 int  name_create(struct walk *w, struct dentry *d, uint32_t mode, uint32_t rdev, const char *target);
 /* Whole operations; name: kernel text. */
 int  vfs_create(int dirfd, const char *name, uint32_t mode, uint32_t rdev, const char *target);

@@ -1,9 +1,11 @@
 /* open.c - open(2) and close(2).                                                              (lab 7)
  *
- * Idea.       Without O_CREAT an open is a lookup and a check. With it, the walk stops at the directory, so that looking and
- *             making are one step under sb->ns: of two O_EXCL opens one makes the file, the other sees it.
+ * Idea.       Without O_CREAT an open is a lookup and a check. With it, the walk stops at the directory, so
+ *             that looking and making are one step under sb->ns: of two O_EXCL opens one makes the file, the
+ *             other sees it.
  * Interface.  file_open for the kernel; open, openat, creat, close, close_range.
- * Invariants. I1 f->path and f->inode are referenced while f lives.  I2 O_PATH files have no ops but path_ops.
+ * Invariants. I1 f->path and f->inode are referenced while f lives.  I2 O_PATH files have no ops but
+ * path_ops.
  * Locks.      sb->ns while creating; ip->lock for O_TRUNC.
  */
 #include "fs/vfs/fd.h"
@@ -62,7 +64,8 @@ may_open(const struct path *p, uint32_t flags)
 	return path_permission(p, mask);
 }
 
-/* Make the open file of a path whose references are taken over; `made`: just created, whatever its mode says. */
+/* Make the open file of a path whose references are taken over; `made`: just created, whatever its mode says.
+ */
 static int
 open_path(struct path *p, uint32_t flags, bool made, struct file **out)
 {
@@ -106,7 +109,8 @@ open_path(struct path *p, uint32_t flags, bool made, struct file **out)
 	return 0;
 }
 
-/* O_CREAT, the walk stands before the last component. Returns 0 with *p referenced; 1: it was a symlink, walk on; -errno. */
+/* O_CREAT, the walk stands before the last component. Returns 0 with *p referenced; 1: it was a symlink, walk
+ * on; -errno. */
 static int
 create_last(struct walk *w, uint32_t flags, uint32_t mode, struct path *p, bool *made)
 {

@@ -1,14 +1,15 @@
 /* pageread.c - filling the page cache: single pages, read-ahead, read(2).                     (lab 7)
  *
- * Idea.       A reader that goes through a file in order finds the next pages already there: a miss reads a whole window, and
- *             coming near its end starts the next one, twice as large, without waiting.
+ * Idea.       A reader that goes through a file in order finds the next pages already there: a miss reads a
+ *             whole window, and coming near its end starts the next one, twice as large, without waiting.
  *
  *                 |<----- window: ra_size ----->|                 128 KiB, 256, 512, 1 MiB, 1 MiB ...
  *                 ........^ reader          ra_end
  *                         `- less than half is left: start the next window
  *
  * Interface.  pagecache_get, pagecache_read (vfs.h); pageread.h.
- * Invariants. I1 nothing past the end of the file is read.  I2 ra_next is the page after the last one this file read.
+ * Invariants. I1 nothing past the end of the file is read.  I2 ra_next is the page after the last one this
+ * file read.
  * Locks.      None held while reading or copying to the user: pages are referenced and valid.
  */
 #include "fs/vfs/pageread.h"
@@ -135,7 +136,8 @@ pagecache_get(struct inode *ip, uint64_t index, struct page **out)
 	return pagecache_get_ahead(ip, index, RA_FIRST, out);
 }
 
-/* Read into kernel memory. Returns: bytes, short at the end of the file; -errno when there was an error before any. */
+/* Read into kernel memory. Returns: bytes, short at the end of the file; -errno when there was an error
+ * before any. */
 long
 pagecache_read(struct inode *ip, uint64_t off, void *buf, size_t n)
 {

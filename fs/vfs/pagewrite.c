@@ -7,10 +7,13 @@
  *               absent, all of it written   PC_LOCKED, no read needed
  *               absent, part of it written  read first, unless it lies past the end: then zero the rest
  *
- *             While a page is locked, user memory is copied without faults; a fault is taken after unlocking, then again.
+ *             While a page is locked, user memory is copied without faults; a fault is taken after unlocking,
+ *             then again.
  * Interface.  pagewrite.h.
- * Invariants. I1 before a page is marked dirty the file system has reserved space for it: write-back cannot meet ENOSPC.
- *             I2 a page that is not valid is never dirty.  I3 ip->size grows only after the bytes are in the page.
+ * Invariants. I1 before a page is marked dirty the file system has reserved space for it: write-back cannot
+ * meet ENOSPC.
+ *             I2 a page that is not valid is never dirty.  I3 ip->size grows only after the bytes are in the
+ *             page.
  * Locks.      ip->lock (the caller's), then PC_LOCKED of one page.
  */
 #include "fs/vfs/pagewrite.h"
@@ -66,7 +69,8 @@ get_locked(struct inode *ip, uint64_t index, struct page **out)
 	}
 }
 
-/* Must an invalid page be read before [off, off+n) of it is written? Not when that is all of it that the file has. */
+/* Must an invalid page be read before [off, off+n) of it is written? Not when that is all of it that the file
+ * has. */
 static bool
 must_read(struct inode *ip, const struct page *p, size_t off, size_t n)
 {
@@ -164,7 +168,8 @@ write_page(struct inode *ip, uint64_t pos, const struct from *s, size_t done, si
 	return got;
 }
 
-/* Reserve [pos, pos+len), or as much of it as there is room for. Returns the bytes reserved, > 0, or -errno. */
+/* Reserve [pos, pos+len), or as much of it as there is room for. Returns the bytes reserved, > 0, or -errno.
+ */
 static long
 reserve_some(struct inode *ip, uint64_t pos, size_t len)
 {
@@ -231,7 +236,8 @@ write_from(struct inode *ip, const struct from *s, size_t n, uint64_t *pos)
 /* Write n bytes from user memory at *pos, which moves on.
  *
  * Requires: ip->lock held; the file may be written.
- * Returns:  bytes, short when space, limits or the user's memory end; -EFBIG, -ENOSPC, -EFAULT, -EIO, -ENOMEM before any.
+ * Returns:  bytes, short when space, limits or the user's memory end; -EFBIG, -ENOSPC, -EFAULT, -EIO, -ENOMEM
+ *           before any.
  */
 long
 pagecache_write_user(struct inode *ip, uint64_t ubuf, size_t n, uint64_t *pos)
@@ -263,7 +269,8 @@ pagecache_make_writable(struct inode *ip, struct page *p)
 
 /* ---- truncate ---- */
 
-/* A file that shrinks to the middle of a page: the tail must be zero on disk too, in case the file grows again. */
+/* A file that shrinks to the middle of a page: the tail must be zero on disk too, in case the file grows
+ * again. */
 static int
 zero_tail(struct inode *ip, uint64_t size)
 {
@@ -287,8 +294,8 @@ zero_tail(struct inode *ip, uint64_t size)
 /* Set the size of a regular file.
  *
  * Requires: ip->lock held.
- * Does:     shrinking: refuses pages past the new end (ip->shrink), zeroes the tail, drops the pages, then tells the
- *           file system, which sets ip->size. Growing: only the file system.
+ * Does:     shrinking: refuses pages past the new end (ip->shrink), zeroes the tail, drops the pages, then
+ *           tells the file system, which sets ip->size. Growing: only the file system.
  * Returns:  0, -EFBIG, -EROFS, or the file system's error. May sleep.
  */
 int

@@ -1,16 +1,21 @@
 /* pcache.c - cached file pages: finding, locking, adding, removing.                           (lab 7)
  *
- * Idea.       Each inode has a radix tree from page number to struct page. The tree owns one reference of each page; whoever
- *             found it holds another. A page is filled while PC_LOCKED; when PC_VALID it may be read without any lock,
- *             because contents of a valid page only change as a file's contents may change under a reader.
+ * Idea.       Each inode has a radix tree from page number to struct page. The tree owns one reference of
+ *             each page; whoever found it holds another. A page is filled while PC_LOCKED; when PC_VALID it
+ *             may be read without any lock, because contents of a valid page only change as a file's contents
+ *             may change under a reader.
  * Interface.  pcache.h; page_read_done and page_write_done for file systems.
  * Invariants. I1 a page in the tree has owner == inode, index == its slot; a removed one has owner NULL.
  *             I2 PC_DIRTY and the tree's dirty mark agree; both change only under cache_lock.
- *             I3 a page is removed only while nobody else holds a reference, or by truncate with PC_LOCKED held.
- *             I4 LOCKED for reading and WRITEBACK hold a reference, and end in page_read_done / page_write_done.
- *             I5 inodes are pool objects: p->owner, read while holding a page, can always be locked, then compared (I1).
- * Locks.      ip->cache_lock for the tree and marks; then clock_lock for the list that reclaim scans. PC_LOCKED is a
- *             sleeping lock without a rank: whoever holds it touches user memory only by copyin_nofault.
+ *             I3 a page is removed only while nobody else holds a reference, or by truncate with PC_LOCKED
+ *             held.
+ *             I4 LOCKED for reading and WRITEBACK hold a reference, and end in page_read_done /
+ *             page_write_done.
+ *             I5 inodes are pool objects: p->owner, read while holding a page, can always be locked, then
+ *             compared (I1).
+ * Locks.      ip->cache_lock for the tree and marks; then clock_lock for the list that reclaim scans.
+ *             PC_LOCKED is a sleeping lock without a rank: whoever holds it touches user memory only by
+ *             copyin_nofault.
  */
 #include "fs/vfs/pcache.h"
 
@@ -54,7 +59,8 @@ page_unlock(struct inode *ip, struct page *p)
 		waitq_wake_all(&ip->wait);
 }
 
-/* A read of this page ended (error 0 or -errno): zero what lies past the end of the file, make it valid, let go.
+/* A read of this page ended (error 0 or -errno): zero what lies past the end of the file, make it valid, let
+ * go.
  *
  * Requires: p PC_LOCKED, from read_pages. Any context.
  */
@@ -105,7 +111,8 @@ pcache_find(struct inode *ip, uint64_t index)
 	return p;
 }
 
-/* Up to n valid pages with consecutive numbers from index on, each referenced. Returns how many; 0: `index` is not there. */
+/* Up to n valid pages with consecutive numbers from index on, each referenced. Returns how many; 0: `index`
+ * is not there. */
 int
 pcache_find_valid(struct inode *ip, uint64_t index, struct page **pages, int n)
 {
@@ -156,8 +163,10 @@ pcache_find_dirty(struct inode *ip, uint64_t *index, uint64_t last, struct page 
 
 /* Put a fresh page at index.
  *
- * Does:     allocates the page, enters it LOCKED and not valid, with a reference for the caller besides the tree's.
- * Returns:  0; -EEXIST when somebody was faster; -ENOMEM. May sleep (memory is reclaimed before the lock is taken).
+ * Does:     allocates the page, enters it LOCKED and not valid, with a reference for the caller besides the
+ *           tree's.
+ * Returns:  0; -EEXIST when somebody was faster; -ENOMEM. May sleep (memory is reclaimed before the lock is
+ *           taken).
  */
 int
 pcache_add(struct inode *ip, uint64_t index, struct page **out)
@@ -263,8 +272,8 @@ remove_locked(struct inode *ip, struct page *p)
 	page_unref(p);
 }
 
-/* Drop a page that only the tree and the caller hold, if it is clean and idle. The caller keeps its reference.
- * Reclaim calls this with mutexes of any rank held, so it never waits for the lock. */
+/* Drop a page that only the tree and the caller hold, if it is clean and idle. The caller keeps its
+ * reference. Reclaim calls this with mutexes of any rank held, so it never waits for the lock. */
 bool
 pcache_remove_unused(struct page *p)
 {
@@ -312,7 +321,8 @@ remove_from(struct inode *ip, uint64_t first)
 
 /* Forget all pages past `size`, zero the tail of the one that holds the new end if it is cached.
  *
- * Requires: ip->lock held (or the inode is going away); ip->shrink says `size`, so that no page comes back. May sleep.
+ * Requires: ip->lock held (or the inode is going away); ip->shrink says `size`, so that no page comes back.
+ * May sleep.
  * Does:     takes the pages out of mappings first: programs that touch them get SIGBUS.
  */
 void
@@ -357,8 +367,8 @@ pagecache_drop(struct inode *ip)
 	}
 }
 
-/* Next reclaim candidates: the clock's hand goes over the list, giving pages with PC_REF a second chance (unless `all`).
- * Returns how many of pages[n] were filled, referenced. */
+/* Next reclaim candidates: the clock's hand goes over the list, giving pages with PC_REF a second chance
+ * (unless `all`). Returns how many of pages[n] were filled, referenced. */
 int
 pcache_scan(struct page **pages, int n, bool all)
 {

@@ -1,9 +1,11 @@
 /* pcache.h - inside the page cache: finding, locking, adding and removing cached pages.       (lab 7)
  * For file systems and files the interface is vfs.h; this one is for the cache's own files.
  *
- *   absent --pcache_add--> LOCKED --page_read_done--> VALID <--page_mark_dirty / page_write_done--> VALID|DIRTY
+ *   absent --pcache_add--> LOCKED --page_read_done--> VALID <--page_mark_dirty / page_write_done-->
+ *   VALID|DIRTY
  *                                                       |                 |
- *              pcache_remove (truncate, reclaim) <------+                 +--pagecache_sync--> VALID|WRITEBACK
+ *              pcache_remove (truncate, reclaim) <------+                 +--pagecache_sync-->
+ *              VALID|WRITEBACK
  */
 #ifndef FS_VFS_PCACHE_H
 #define FS_VFS_PCACHE_H
@@ -34,18 +36,25 @@ void page_unlock(struct inode *ip, struct page *p);
 void page_wait(struct inode *ip, struct page *p, unsigned flags);       /* until none of the flags is set */
 
 struct page *pcache_find(struct inode *ip, uint64_t index);             /* referenced or NULL */
-int  pcache_find_valid(struct inode *ip, uint64_t index, struct page **pages, int n);   /* consecutive valid ones from index */
-int  pcache_add(struct inode *ip, uint64_t index, struct page **out);   /* new, LOCKED, referenced for the caller; -EEXIST, -ENOMEM */
-bool pcache_remove_unused(struct page *p);                              /* clean, ours the only reference: out of the cache */
+/* consecutive valid ones from index */
+int  pcache_find_valid(struct inode *ip, uint64_t index, struct page **pages, int n);
+/* new, LOCKED, referenced for the caller; -EEXIST, -ENOMEM */
+int  pcache_add(struct inode *ip, uint64_t index, struct page **out);
+/* clean, ours the only reference: out of the cache */
+bool pcache_remove_unused(struct page *p);
 int  pcache_scan(struct page **pages, int n, bool all);                 /* reclaim candidates, referenced */
 uint64_t pcache_count(void);                                            /* cached pages of all files */
 /* Pages of [first, last] that are dirty (for ramfs: in use). */
 uint64_t pcache_count_dirty(struct inode *ip, uint64_t first, uint64_t last);
-/* Up to n consecutive dirty pages from *index on, referenced; *index is the first one's. 0: none up to last. */
+/* Up to n consecutive dirty pages from *index on, referenced; *index is the first one's. 0: none up to last.
+ */
 int  pcache_find_dirty(struct inode *ip, uint64_t *index, uint64_t last, struct page **pages, int n);
-bool pcache_set_dirty(struct inode *ip, struct page *p);                /* true: it was clean; false also when not cached any more */
+/* true: it was clean; false also when not cached any more */
+bool pcache_set_dirty(struct inode *ip, struct page *p);
 bool pcache_clear_dirty(struct inode *ip, struct page *p);              /* true: it was dirty */
-uint64_t pcache_dirty_total(void);                                      /* dirty pages that want write-back, all files */
-void pcache_drop_all(struct inode *ip);                                 /* the inode goes: every page, dirty or not */
+/* dirty pages that want write-back, all files */
+uint64_t pcache_dirty_total(void);
+/* the inode goes: every page, dirty or not */
+void pcache_drop_all(struct inode *ip);
 
 #endif

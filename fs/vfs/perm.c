@@ -1,6 +1,7 @@
 /* perm.c - who may do what with a file.                                                       (lab 7)
  *
- * Idea.       Nine mode bits: owner, group, others; root passes all but "execute a file that nobody may execute".
+ * Idea.       Nine mode bits: owner, group, others; root passes all but "execute a file that nobody may
+ *             execute".
  * Interface.  inode_permission, path_permission, cred_* of namei.h.
  * Locks.      None: credentials change only by the process's own threads.
  */

@@ -1,12 +1,14 @@
 /* poll.c - waiting for several files at once: poll, ppoll, select, pselect6.                  (lab 7)
  *
- * Idea.       Each file's poll op puts a waiter of ours on its queues and says what holds now. If nothing does, sleep until
- *             one of the queues is woken, leave them all, and ask again.
+ * Idea.       Each file's poll op puts a waiter of ours on its queues and says what holds now. If nothing
+ *             does, sleep until one of the queues is woken, leave them all, and ask again.
  *
- *               prepare_sleep -> poll(f, ctx) for each f -> something ready? cancel : sleep -> off the queues -> again
+ *               prepare_sleep -> poll(f, ctx) for each f -> something ready? cancel : sleep -> off the queues
+ *               -> again
  *
  * Interface.  poll_wait (file.h); system calls poll ppoll select pselect6.
- * Invariants. I1 files stay referenced while our waiters are on their queues.  I2 no waiter is queued when a call returns.
+ * Invariants. I1 files stay referenced while our waiters are on their queues.  I2 no waiter is queued when a
+ * call returns.
  * Locks.      None of its own.
  */
 #include "fs/vfs/fd.h"
@@ -109,7 +111,8 @@ ask_all(struct item *items, int n, struct pollctx *ctx)
 
 /* Wait until something holds or the deadline has passed (NO_DEADLINE, AT_ONCE).
  *
- * Returns:  number of items with something to report, 0 at the deadline, -ERESTARTNOHAND when interrupted, -ENOMEM.
+ * Returns:  number of items with something to report, 0 at the deadline, -ERESTARTNOHAND when interrupted,
+ *           -ENOMEM.
  */
 static int
 wait_items(struct item *items, int n, int already, uint64_t deadline)

@@ -1,11 +1,13 @@
 /* pool.c - objects whose memory always stays objects of the same kind.                        (lab 7)
  *
- * Idea.       Path lookup reads dentries, inodes and mounts without any lock and checks afterwards that nothing changed
- *             (dentry.c). For that, memory it may still look at must never become something else: a freed object goes
- *             back on its pool's chain with its fields intact, and pages of a pool are never given back.
+ * Idea.       Path lookup reads dentries, inodes and mounts without any lock and checks afterwards that
+ *             nothing changed (dentry.c). For that, memory it may still look at must never become something
+ *             else: a freed object goes back on its pool's chain with its fields intact, and pages of a pool
+ *             are never given back.
  * Interface.  pool_alloc, pool_free.
  * Invariants. I1 the constructor has run exactly once on every object.
- *             I2 the chain link lies behind the object, so a free object still reads as its last user left it.
+ *             I2 the chain link lies behind the object, so a free object still reads as its last user left
+ *             it.
  * Locks.      p->lock, innermost of the lab; the page allocator is called without it.
  */
 #include "fs/vfs/pool.h"

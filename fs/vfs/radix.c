@@ -6,8 +6,9 @@
  *                               |
  *                             [ p | . | p ]  level 0: bits 0..5, pages
  *
- *             Each node has a bitmap of full slots and one of slots with something dirty below, so that searches
- *             skip 64 (or 4096) empty slots at once. A file of one page needs no node: root is the page itself.
+ *             Each node has a bitmap of full slots and one of slots with something dirty below, so that
+ *             searches skip 64 (or 4096) empty slots at once. A file of one page needs no node: root is the
+ *             page itself.
  * Interface.  radix_get, radix_put, radix_del, radix_next, radix_mark, radix_next_dirty.
  * Invariants. I1 a node's bit is set in `full` iff its slot is not NULL; no node is empty.
  *             I2 a bit of `dirty` is set iff the page there is marked, or the node there has a dirty bit.
@@ -221,7 +222,8 @@ radix_mark(void **root, uint64_t index, bool dirty)
 	}
 }
 
-/* First page at or after *index in the subtree n that covers indexes from `base`; `dirty` asks for marked ones. */
+/* First page at or after *index in the subtree n that covers indexes from `base`; `dirty` asks for marked
+ * ones. */
 static struct page *
 node_next(struct node *n, uint64_t base, uint64_t *index, bool dirty)
 {

@@ -1,13 +1,17 @@
 /* ramfs.c - a file system in memory: /tmp, and the root when there is no disk.                (lab 7)
  *
- * Idea.       Contents are the page cache's pages, which are simply never written anywhere (no write_pages: see pcache.h). What is
- *             left to do is names: an entry per name, in its directory's list and in one hash table of the file system.
+ * Idea.       Contents are the page cache's pages, which are simply never written anywhere (no write_pages:
+ *             see pcache.h). What is left to do is names: an entry per name, in its directory's list and in
+ *             one hash table of the file system.
  *
- *               directory --entries--> [entry "a"] -> [entry "b"] -> ...      each holds a reference of its inode
+ *               directory --entries--> [entry "a"] -> [entry "b"] -> ...      each holds a reference of its
+ *               inode
  *
  * Interface.  ramfs_type ("tmpfs"; "ramfs" is the same).
- * Invariants. I1 an inode is referenced by its entries, so the inode cache cannot drop a file that has a name.
- *             I2 fs->used <= fs->limit, and is the sum of the files' charges; a file's charge covers its pages in use.
+ * Invariants. I1 an inode is referenced by its entries, so the inode cache cannot drop a file that has a
+ * name.
+ *             I2 fs->used <= fs->limit, and is the sum of the files' charges; a file's charge covers its
+ *             pages in use.
  *             I3 cookies of a directory only grow, so readdir finds its place whatever comes and goes.
  * Locks.      sb->ns for entries. Charges are atomics.
  */
@@ -355,7 +359,8 @@ static const struct dir_ops ramfs_dir_ops = {
 
 /* ---- the file system ---- */
 
-/* The last use of an inode ended: deleted, or the file system is being unmounted (then directories still have entries). */
+/* The last use of an inode ended: deleted, or the file system is being unmounted (then directories still have
+ * entries). */
 static void
 ramfs_evict(struct inode *ip)
 {

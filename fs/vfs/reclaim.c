@@ -1,10 +1,11 @@
 /* reclaim.c - caches give memory back.                                                        (lab 7)
  *
- * Idea.       When an allocation finds no page, clean file pages that were not used for a round of the clock go first; then names and
- *             inodes that nobody uses, whose pages can go in the next round. Dirty pages are left to the flusher, which
- *             throttling keeps ahead of (writeback.c).
+ * Idea.       When an allocation finds no page, clean file pages that were not used for a round of the clock
+ *             go first; then names and inodes that nobody uses, whose pages can go in the next round. Dirty
+ *             pages are left to the flusher, which throttling keeps ahead of (writeback.c).
  * Interface.  None: registered with the page allocator.
- * Invariants. I1 nothing here takes a lock that sleeps, or calls a file system, while the thread holds a mutex: whoever ran out of
+ * Invariants. I1 nothing here takes a lock that sleeps, or calls a file system, while the thread holds a
+ * mutex: whoever ran out of
  *             memory may be that file system.
  */
 #include "fs/vfs/dentry.h"

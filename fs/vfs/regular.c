@@ -1,7 +1,8 @@
 /* regular.c - regular files: read, write, seek, map, fsync through the page cache.            (lab 7)
  *
- * Idea.       pageread.c and pagewrite.c do the work; here are the rules around it: O_APPEND, O_SYNC, access times, set-id bits,
- *             and the same pages offered to mappings, so that a store and a write(2) meet in one page.
+ * Idea.       pageread.c and pagewrite.c do the work; here are the rules around it: O_APPEND, O_SYNC, access
+ *             times, set-id bits, and the same pages offered to mappings, so that a store and a write(2) meet
+ *             in one page.
  * Interface.  pagecache_file_ops, inode_map_ops (vfs.h); regular_seek.
  * Invariants. I1 writes to one file are atomic against each other and truncate; reads and faults are not.
  * Locks.      ip->lock for writes and truncate.
@@ -20,7 +21,8 @@
 #include "lib/abi/mman.h"
 #include "lib/abi/mount.h"
 
-/* relatime: the access time only moves when it is not newer than the last change, so most reads dirty nothing. */
+/* relatime: the access time only moves when it is not newer than the last change, so most reads dirty
+ * nothing. */
 void
 file_accessed(struct file *f)
 {

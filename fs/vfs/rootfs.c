@@ -1,9 +1,12 @@
 /* rootfs.c - the root file system at boot: a disk, else the boot archive in memory.            (lab 7)
  *
- * Idea.       root= (or the first Linux partition) is tried with every file-system type that lives on disks. When none fits, or there
- *             is no disk, the tree of the boot archive is unpacked into a ramfs, which becomes the root; a message says which and why.
- * Interface.  vfs_mount_root, run before the first process. Kernel words: root=, ro, rw; root=none wants the archive.
- * Invariants. I1 after vfs_mount_root there is a root, and vfs_root names it, unless there is no memory for one.
+ * Idea.       root= (or the first Linux partition) is tried with every file-system type that lives on disks.
+ *             When none fits, or there is no disk, the tree of the boot archive is unpacked into a ramfs,
+ *             which becomes the root; a message says which and why.
+ * Interface.  vfs_mount_root, run before the first process. Kernel words: root=, ro, rw; root=none wants the
+ *             archive.
+ * Invariants. I1 after vfs_mount_root there is a root, and vfs_root names it, unless there is no memory for
+ * one.
  */
 #include "fs/vfs/fd.h"
 #include "fs/vfs/fsctx.h"
@@ -109,7 +112,8 @@ unpack(const struct archive_entry *e, char *buf)
 	return err;
 }
 
-/* The whole archive into the root. Damaged or too large: what could be unpacked stays, and a message says so. */
+/* The whole archive into the root. Damaged or too large: what could be unpacked stays, and a message says so.
+ */
 static void
 unpack_all(void)
 {

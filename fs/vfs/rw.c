@@ -1,9 +1,10 @@
 /* rw.c - read(2), write(2) and their family; lseek.                                           (lab 7)
  *
- * Idea.       A call finds the file, checks how it was opened, chooses an offset (the file's, or the caller's own) and lets the
- *             file's ops do the work.
+ * Idea.       A call finds the file, checks how it was opened, chooses an offset (the file's, or the caller's
+ *             own) and lets the file's ops do the work.
  * Interface.  System calls: read write pread64 pwrite64 readv writev preadv pwritev lseek.
- * Invariants. I1 the file's offset moves by what was transferred, under pos_lock when somebody else may move it too.
+ * Invariants. I1 the file's offset moves by what was transferred, under pos_lock when somebody else may move
+ * it too.
  * Locks.      f->pos_lock, when the file is seekable and shared.
  */
 #include "fs/vfs/file.h"
@@ -19,7 +20,8 @@
 
 #define RW_MAX 0x7ffff000ul  /* most bytes in one call, as on Linux */
 
-/* The offset is only locked when another thread or process could be using it: references beyond the table's and ours. */
+/* The offset is only locked when another thread or process could be using it: references beyond the table's
+ * and ours. */
 static inline bool
 pos_begin(struct file *f)
 {

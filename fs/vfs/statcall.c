@@ -1,8 +1,9 @@
 /* statcall.c - stat(2) and its family, statfs, access.                                        (lab 7)
  *
- * Idea.       The attributes of a cached name are copied while walking without locks; only if the name cache changed
- *             meanwhile, or something is not cached, is it done again with references.
- * Interface.  System calls: stat lstat fstat newfstatat statx statfs fstatfs access faccessat faccessat2 readlink readlinkat.
+ * Idea.       The attributes of a cached name are copied while walking without locks; only if the name cache
+ *             changed meanwhile, or something is not cached, is it done again with references.
+ * Interface.  System calls: stat lstat fstat newfstatat statx statfs fstatfs access faccessat faccessat2
+ *             readlink readlinkat.
  * Locks.      None: fields are read one by one, as they may change one by one.
  */
 #include "fs/vfs/fd.h"

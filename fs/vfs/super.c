@@ -1,7 +1,7 @@
 /* super.c - the list of file-system types and of mounted file systems.                        (lab 7)
  *
- * Idea.       Types register once and stay. A super is one file system in use: it exists from its type's mount() until the
- *             last mount of it is gone (mount.c), or for good (the kernel's own).
+ * Idea.       Types register once and stay. A super is one file system in use: it exists from its type's
+ *             mount() until the last mount of it is gone (mount.c), or for good (the kernel's own).
  * Interface.  fs_register, fs_find; super_new, super_next.
  * Invariants. I1 sb->dev is unique and nonzero.  I2 a super in the list has refs > 0.
  * Locks.      super_lock, RANK(7, 44): the lists and sb->refs reaching 0.
@@ -16,7 +16,8 @@ static struct list supers = LIST_INIT(supers);
 static struct fs_type *types;
 static uint32_t next_dev = 16;
 
-/* Supers are pool objects because the end of an I/O may still wake sb->wait when the waiter has gone on to unmount. */
+/* Supers are pool objects because the end of an I/O may still wake sb->wait when the waiter has gone on to
+ * unmount. */
 static void
 super_ctor(void *obj)
 {
@@ -57,8 +58,8 @@ fs_next(struct fs_type *t)
 	return t ? t->next : types;
 }
 
-/* A super for a file system being mounted, with a device number of its own (the disk's, if the type needs one: the
- * caller sets bdev and dev). Returns NULL when out of memory. */
+/* A super for a file system being mounted, with a device number of its own (the disk's, if the type needs
+ * one: the caller sets bdev and dev). Returns NULL when out of memory. */
 struct super *
 super_new(struct fs_type *t, const struct super_ops *ops)
 {

@@ -6,7 +6,8 @@
 
 struct fs_type *fs_find(const char *name);
 struct fs_type *fs_next(struct fs_type *t);          /* NULL: first */
-struct super *super_next(struct super *sb);          /* referenced; drops the reference on sb; NULL: first / none left */
+/* referenced; drops the reference on sb; NULL: first / none left */
+struct super *super_next(struct super *sb);
 void super_ref(struct super *sb);
 void super_unref(struct super *sb);
 bool super_in_use(struct blockdev *bdev);            /* some super sits on this device */

@@ -1,7 +1,7 @@
 /* vmfile.c - programs and mappings that come from files: fills lab 4's and lab 5's slots.      (lab 7)
  *
- * Idea.       exec reads a program through a struct source: here one that stands for an inode, whose pages lab 5 maps straight from
- *             the page cache. mmap asks what object stands behind a descriptor.
+ * Idea.       exec reads a program through a struct source: here one that stands for an inode, whose pages
+ *             lab 5 maps straight from the page cache. mmap asks what object stands behind a descriptor.
  * Interface.  source_path, inode_path; exec_set_open and mm_set_fd_hook are filled on the last lines.
  * Invariants. I1 a source holds a reference on its path, so a running program's file system stays mounted.
  * Locks.      None.
@@ -100,7 +100,8 @@ source_open(const char *path, struct source **out)
 
 /* ---- mmap ---- */
 
-/* lab 5's slot: the object to map for a descriptor. Access is the descriptor's: reading always, writing for shared stores. */
+/* lab 5's slot: the object to map for a descriptor. Access is the descriptor's: reading always, writing for
+ * shared stores. */
 static int
 object_of_fd(int fd, int prot, int flags, struct map_object **out)
 {

@@ -1,11 +1,14 @@
 /* writeback.c - from the page cache to the disk: sync, fsync, the flusher thread, throttling.    (lab 7)
  *
- * Idea.       Writes only mark pages dirty. The flusher thread writes them some seconds later, or at once when a tenth of
- *             memory is dirty; a writer that finds a fifth of memory dirty writes its own file's pages itself. Pages go
- *             to the file system in runs of consecutive numbers, so that it can lay them out in one piece.
+ * Idea.       Writes only mark pages dirty. The flusher thread writes them some seconds later, or at once
+ *             when a tenth of memory is dirty; a writer that finds a fifth of memory dirty writes its own
+ *             file's pages itself. Pages go to the file system in runs of consecutive numbers, so that it can
+ *             lay them out in one piece.
  * Interface.  pagecache_sync, vfs_sync_all (vfs.h); writeback.h.
- * Invariants. I1 PC_DIRTY is cleared before the write starts, so a change during the write makes the page dirty again.
- *             I2 before a mapped page is written, its entries are write-protected: a later store faults and marks it.
+ * Invariants. I1 PC_DIRTY is cleared before the write starts, so a change during the write makes the page
+ * dirty again.
+ *             I2 before a mapped page is written, its entries are write-protected: a later store faults and
+ *             marks it.
  *             I3 pages first, then attributes (the write may allocate blocks), then the device's cache.
  * Locks.      None held while the file system works, but whatever its callers hold (ip->lock, sb->ns).
  */
@@ -132,7 +135,8 @@ write_attributes(struct inode *ip)
 	return err;
 }
 
-/* Make a file's contents (and attributes, unless datasync allows otherwise) durable. May sleep. Returns 0 or -errno. */
+/* Make a file's contents (and attributes, unless datasync allows otherwise) durable. May sleep. Returns 0 or
+ * -errno. */
 int
 inode_sync(struct inode *ip, bool datasync)
 {
@@ -193,7 +197,8 @@ write_all_attributes(struct super *sb)
 	return err;
 }
 
-/* Write what is dirty in one file system: pages, attributes, metadata (I3). wait: return when it is durable. May sleep. */
+/* Write what is dirty in one file system: pages, attributes, metadata (I3). wait: return when it is durable.
+ * May sleep. */
 int
 super_sync(struct super *sb, bool wait)
 {
