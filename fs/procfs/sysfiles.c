@@ -258,10 +258,10 @@ show_devices(struct seq *s, struct proc *p)
 
 /* Names of CPUID.1 EDX bits, then ECX bits (SDM vol. 2, CPUID); "" where Linux shows none or we do not care.
  */
-static const char edx_names[] = "fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov pat pse36 pn clflush - dts acpi "
-	"mmx fxsr sse sse2 ss ht tm ia64 pbe";
-static const char ecx_names[] = "pni pclmulqdq dtes64 monitor ds_cpl vmx smx est tm2 ssse3 cid sdbg fma cx16 xtpr pdcm - pcid dca "
-	"sse4_1 sse4_2 x2apic movbe popcnt - aes xsave - avx f16c rdrand hypervisor";
+static const char edx_names[] = "fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov pat pse36 pn "
+	"clflush - dts acpi mmx fxsr sse sse2 ss ht tm ia64 pbe";
+static const char ecx_names[] = "pni pclmulqdq dtes64 monitor ds_cpl vmx smx est tm2 ssse3 cid sdbg fma cx16 "
+	"xtpr pdcm - pcid dca sse4_1 sse4_2 x2apic movbe popcnt - aes xsave - avx f16c rdrand hypervisor";
 
 static void
 show_flags(struct seq *s, const char *names, uint32_t bits)
@@ -290,8 +290,8 @@ show_cpuinfo(struct seq *s, struct proc *p)
 	uint32_t family = (f[0] >> 8 & 15) + ((f[0] >> 8 & 15) == 15 ? f[0] >> 20 & 255 : 0);
 	for (int i = 0; i < ncpus; i++) {
 		seq_printf(s, "processor\t: %d\nvendor_id\t: %.12s\ncpu family\t: %u\n", i, (char *)vendor, family);
-		seq_printf(s, "model\t\t: %u\nmodel name\t: %.48s\nstepping\t: %u\n", (f[0] >> 4 & 15) | (f[0] >> 12 & 0xf0),
-			(char *)brand, f[0] & 15);
+		seq_printf(s, "model\t\t: %u\nmodel name\t: %.48s\nstepping\t: %u\n",
+			(f[0] >> 4 & 15) | (f[0] >> 12 & 0xf0), (char *)brand, f[0] & 15);
 		seq_printf(s, "apicid\t\t: %u\nflags\t\t:", cpus[i].apic_id);
 		show_flags(s, edx_names, f[3]);
 		show_flags(s, ecx_names, f[2]);

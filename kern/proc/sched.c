@@ -48,6 +48,7 @@ struct runq {
 	uint64_t switches;         /* [l] */
 	uint64_t slice_mark;       /* [l] value of switches when the slice timer was set */
 	bool slice_armed;          /* [l] */
+	uint64_t user_ns, sys_ns;  /* [l] as the threads' fields of this name: all that ran here */
 	bool preempt;              /* [c] the running thread's slice is over */
 	uint64_t fs_base, gs_base; /* [c] what the MSRs hold */
 };
@@ -338,6 +339,18 @@ user_interrupted(struct thread *t)
 	return t->fpu && ((struct trapframe *)t->kstack - 1)->vector == VEC_TIMER;
 }
 
+static void
+count_slice(struct runq *rq, struct thread *t)
+{
+	if (user_interrupted(t)) {
+		t->user_ns += SLICE_NS;
+		rq->user_ns += SLICE_NS;
+	} else {
+		t->sys_ns += SLICE_NS;
+		rq->sys_ns += SLICE_NS;
+	}
+}
+
 /* The slice timer, in interrupt context. */
 static void
 slice_over(void)
@@ -347,10 +360,7 @@ slice_over(void)
 	spin_lock(&rq->lock);
 	rq->slice_armed = false;
 	if (rq->running != rq->idle) {
-		if (user_interrupted(rq->running))
-			rq->running->user_ns += SLICE_NS;
-		else
-			rq->running->sys_ns += SLICE_NS;
+		count_slice(rq, rq->running);
 		if (rq->nready > 0 && rq->slice_mark == rq->switches)
 			cpu_self()->need_resched = rq->preempt = true;
 		slice_arm(rq);
@@ -642,6 +652,14 @@ sched_idle_ns(int cpu)
 		ns += clock_ns() - rq->idle->start_ns;
 	spin_unlock(&rq->lock);
 	return ns;
+}
+
+/* Nanoseconds that the CPU has run user and kernel code, in whole slices. */
+void
+sched_busy_ns(int cpu, uint64_t *user_ns, uint64_t *sys_ns)
+{
+	*user_ns = __atomic_load_n(&runqs[cpu].user_ns, __ATOMIC_RELAXED);
+	*sys_ns = __atomic_load_n(&runqs[cpu].sys_ns, __ATOMIC_RELAXED);
 }
 
 uint64_t

@@ -33,6 +33,7 @@ _Noreturn void sched_start_cpu(void);
 void sched_set_kick(void (*fn)(int cpu));
 void sched_kick(int cpu);                        /* call it; nothing without lab 13 or for this CPU */
 uint64_t sched_idle_ns(int cpu);                 /* time this CPU was idle: /proc/stat */
+void sched_busy_ns(int cpu, uint64_t *user_ns, uint64_t *sys_ns);    /* the rest of its time, sampled */
 uint64_t sched_switches(void);
 void thread_times(struct thread *t, uint64_t *user_ns, uint64_t *sys_ns);
 /* runnable threads, 1/5/15 min, fixed point 16.16; returns running+ready now */
