@@ -103,7 +103,8 @@ show_stat(struct seq *s, struct proc *p)
 	seq_printf(s, "%lu 0 %lu 0 %lu %lu %lu %lu ", p->minflt, p->majflt, o.utime / TICK, o.stime / TICK,
 		o.cutime / TICK, o.cstime / TICK);
 	seq_printf(s, "%d %d %d 0 %lu ", 20 + p->nice, p->nice, o.nthreads, p->start_ns / TICK);
-	seq_printf(s, "%lu %lu %lu 0 0 %lu 0 0 0 0 0 0 0 0 0 ", o.vsize, o.rss, p->rlim[RLIMIT_RSS].rlim_cur, o.start_stack);
+	seq_printf(s, "%lu %lu %lu 0 0 %lu 0 0 0 0 0 0 0 0 0 ", o.vsize, o.rss, p->rlim[RLIMIT_RSS].rlim_cur,
+		o.start_stack);
 	seq_printf(s, "%d %d 0 0 0 0 0 0 0 %lu %lu %lu %lu %lu %d\n", o.exit_signal, o.cpu, o.brk_start, o.arg_start,
 		o.arg_end, o.env_start, o.env_end, o.exit_status);
 	return 0;
@@ -150,7 +151,8 @@ show_status(struct seq *s, struct proc *p)
 		seq_printf(s, "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\n", o.vsize / 1024, o.vsize / 1024);
 		seq_printf(s, "VmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\n", o.rss * 4, o.rss * 4);
 	}
-	seq_printf(s, "Threads:\t%d\nvoluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t0\n", o.nthreads, o.switches);
+	seq_printf(s, "Threads:\t%d\n", o.nthreads);
+	seq_printf(s, "voluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t0\n", o.switches);
 	return 0;
 }
 
@@ -260,7 +262,8 @@ show_limits(struct seq *s, struct proc *p)
 	return 0;
 }
 
-#define PID_FILE(name_, mode_, fn) { .dir = PROC_PID, .name = (name_), .mode = S_IFREG | (mode_), .show = (fn) }
+#define PID_FILE(name_, mode_, fn) \
+	{ .dir = PROC_PID, .name = (name_), .mode = S_IFREG | (mode_), .show = (fn) }
 
 static struct proc_entry table[] = {
 	PID_FILE("stat", 0444, show_stat),

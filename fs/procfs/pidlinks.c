@@ -109,12 +109,47 @@ path_of(get_path *get, struct proc *p, struct path *out)
 	return err ? err : get(p, 0, out);
 }
 
-static long link_cwd(struct proc *p, int n, char *buf, size_t size) { (void)n; return text_of(get_cwd, p, buf, size); }
-static long link_root(struct proc *p, int n, char *buf, size_t size) { (void)n; return text_of(get_root, p, buf, size); }
-static long link_exe(struct proc *p, int n, char *buf, size_t size) { (void)n; return text_of(get_exe, p, buf, size); }
-static int follow_cwd(struct inode *ip, struct proc *p, int n, struct path *out) { (void)ip, (void)n; return path_of(get_cwd, p, out); }
-static int follow_root(struct inode *ip, struct proc *p, int n, struct path *out) { (void)ip, (void)n; return path_of(get_root, p, out); }
-static int follow_exe(struct inode *ip, struct proc *p, int n, struct path *out) { (void)ip, (void)n; return path_of(get_exe, p, out); }
+static long
+link_cwd(struct proc *p, int n, char *buf, size_t size)
+{
+	(void)n;
+	return text_of(get_cwd, p, buf, size);
+}
+
+static int
+follow_cwd(struct inode *ip, struct proc *p, int n, struct path *out)
+{
+	(void)ip, (void)n;
+	return path_of(get_cwd, p, out);
+}
+
+static long
+link_root(struct proc *p, int n, char *buf, size_t size)
+{
+	(void)n;
+	return text_of(get_root, p, buf, size);
+}
+
+static int
+follow_root(struct inode *ip, struct proc *p, int n, struct path *out)
+{
+	(void)ip, (void)n;
+	return path_of(get_root, p, out);
+}
+
+static long
+link_exe(struct proc *p, int n, char *buf, size_t size)
+{
+	(void)n;
+	return text_of(get_exe, p, buf, size);
+}
+
+static int
+follow_exe(struct inode *ip, struct proc *p, int n, struct path *out)
+{
+	(void)ip, (void)n;
+	return path_of(get_exe, p, out);
+}
 
 /* ---- fd ---- */
 

@@ -157,7 +157,12 @@ text_seek(struct file *f, int64_t off, int whence)
 	return off;
 }
 
-static const struct file_ops text_ops = { .open = text_open, .release = text_release, .read = text_read, .seek = text_seek };
+static const struct file_ops text_ops = {
+	.open = text_open,
+	.release = text_release,
+	.read = text_read,
+	.seek = text_seek,
+};
 
 /* ---- symlinks ---- */
 
@@ -212,7 +217,11 @@ proc_attr(struct inode *ip)
 static const struct dir_ops proc_dir_ops;
 static const struct inode_ops plain_ops = { .attr = proc_attr };
 static const struct inode_ops link_ops = { .attr = proc_attr, .readlink = proc_readlink };
-static const struct inode_ops follow_ops = { .attr = proc_attr, .readlink = proc_readlink, .follow = proc_follow };
+static const struct inode_ops follow_ops = {
+	.attr = proc_attr,
+	.readlink = proc_readlink,
+	.follow = proc_follow,
+};
 
 static int
 proc_inode(struct super *sb, uint64_t ino, struct inode **out)
@@ -304,8 +313,6 @@ proc_lookup(struct inode *dir, const char *name, size_t len, struct inode **out)
 	return -ENOENT;
 }
 
-typedef int emit_fn(void *arg, const char *name, size_t len, uint64_t ino, int dtype, uint64_t next);
-
 static int
 type_of(const struct proc_entry *e)
 {
@@ -389,7 +396,8 @@ proc_statfs(struct super *sb, struct statfs *st)
 static const struct super_ops proc_super_ops = { .statfs = proc_statfs };
 
 static int
-proc_mount(struct fs_type *t, struct blockdev *bdev, unsigned long flags, const char *data, struct super **out)
+proc_mount(struct fs_type *t, struct blockdev *bdev, unsigned long flags, const char *data,
+	struct super **out)
 {
 	struct super *sb = super_new(t, &proc_super_ops);
 	struct inode *root;

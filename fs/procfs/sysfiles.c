@@ -258,8 +258,8 @@ show_devices(struct seq *s, struct proc *p)
 
 /* Names of CPUID.1 EDX bits, then ECX bits (SDM vol. 2, CPUID); "" where Linux shows none or we do not care.
  */
-static const char edx_names[] = "fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov pat pse36 pn "
-	"clflush - dts acpi mmx fxsr sse sse2 ss ht tm ia64 pbe";
+static const char edx_names[] = "fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov pat pse36 "
+	"pn clflush - dts acpi mmx fxsr sse sse2 ss ht tm ia64 pbe";
 static const char ecx_names[] = "pni pclmulqdq dtes64 monitor ds_cpl vmx smx est tm2 ssse3 cid sdbg fma cx16 "
 	"xtpr pdcm - pcid dca sse4_1 sse4_2 x2apic movbe popcnt - aes xsave - avx f16c rdrand hypervisor";
 

@@ -263,7 +263,8 @@ set_name(struct dentry *d, const char *name, size_t len, char *longer)
 
 /* An unhashed dentry. parent NULL: a root. Takes over ip's reference in any case. */
 static int
-dentry_new(struct super *sb, struct dentry *parent, const char *name, size_t len, struct inode *ip, struct dentry **out)
+dentry_new(struct super *sb, struct dentry *parent, const char *name, size_t len, struct inode *ip,
+	struct dentry **out)
 {
 	char *longer = len > DENTRY_INLINE ? kmalloc(len) : NULL;
 	struct dentry *d = len > DENTRY_INLINE && !longer ? NULL : pool_alloc(&dentry_pool);

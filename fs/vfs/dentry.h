@@ -49,7 +49,13 @@ struct qname {
 	uint32_t hash;
 };
 
-static inline uint64_t name_hash_add(uint64_t h, uint64_t word) { h = (h ^ word) * 0x9e3779b97f4a7c15ul; return h ^ h >> 32; }
+static inline uint64_t
+name_hash_add(uint64_t h, uint64_t word)
+{
+	h = (h ^ word) * 0x9e3779b97f4a7c15ul;
+	return h ^ h >> 32;
+}
+
 static inline uint64_t name_word(const char *s) { uint64_t w; __builtin_memcpy(&w, s, sizeof w); return w; }
 static inline uint64_t name_mask(size_t n) { return n >= 8 ? ~0ul : (1ul << 8 * n) - 1; }
 

@@ -44,11 +44,12 @@ sys_dup3(int fd, int to, uint32_t flags)
 static int
 flock_range(struct file *f, const struct flock *l, struct flk *out)
 {
-	int64_t base = l->l_whence == SEEK_SET ? 0 : l->l_whence == SEEK_CUR ? (int64_t)f->pos : (int64_t)f->inode->size;
-	int64_t lo;
+	int64_t base = 0, lo;
 
 	if (l->l_whence < SEEK_SET || l->l_whence > SEEK_END)
 		return -EINVAL;
+	if (l->l_whence != SEEK_SET)
+		base = l->l_whence == SEEK_CUR ? f->pos : f->inode->size;
 	if (__builtin_add_overflow(base, l->l_start, &lo))
 		return -EOVERFLOW;
 	int64_t hi = INT64_MAX;

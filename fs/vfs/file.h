@@ -48,8 +48,21 @@ struct file {
 /* -ENFILE, -ENOMEM; takes over ip's reference */
 int  file_new(const struct file_ops *ops, struct inode *ip, uint32_t flags, struct file **out);
 void file_close(struct file *f);                 /* file_put's: the last reference is gone */
-static inline struct file *file_ref(struct file *f) { __atomic_add_fetch(&f->refs, 1, __ATOMIC_RELAXED); return f; }
-static inline void file_put(struct file *f) { if (!__atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL)) file_close(f); }
+
+static inline struct file *
+file_ref(struct file *f)
+{
+	__atomic_add_fetch(&f->refs, 1, __ATOMIC_RELAXED);
+	return f;
+}
+
+static inline void
+file_put(struct file *f)
+{
+	if (!__atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL))
+		file_close(f);
+}
+
 uint32_t file_count(void);
 /* kernel path, current's root */
 int  file_open(const char *path, uint32_t flags, uint32_t mode, struct file **out);
@@ -65,11 +78,20 @@ static inline bool file_readable(const struct file *f) { return (f->flags & O_AC
 static inline bool file_writable(const struct file *f) { return (f->flags & O_ACCMODE) != O_RDONLY; }
 
 /* Devices: opening an inode of this rdev uses these ops. major alone: any minor (minor -1). */
-int  chardev_register(int major, int minor, const char *name, uint32_t mode, const struct file_ops *ops, void *priv);   /* shown in devfs under name when not NULL */
+/* shown in devfs under name when not NULL */
+int  chardev_register(int major, int minor, const char *name, uint32_t mode, const struct file_ops *ops,
+	void *priv);
 /* bdev.c: how block special files open */
 void device_set_block_open(int (*open)(struct inode *ip, struct file *f));
 /* Next registered device for devfs; NULL: first. */
-struct chardev { int major, minor; const char *name; uint32_t mode; const struct file_ops *ops; void *priv; struct chardev *next; };
+struct chardev {
+	int major, minor;
+	const char *name;
+	uint32_t mode;
+	const struct file_ops *ops;
+	void *priv;
+	struct chardev *next;
+};
 struct chardev *chardev_next(struct chardev *d);
 #define MKDEV(ma, mi) ((uint32_t)((((ma) & 0xfff) << 8) | ((mi) & 0xff) | (((uint32_t)(mi) & 0xfff00) << 12)))
 

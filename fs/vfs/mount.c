@@ -109,8 +109,8 @@ mount_put(struct mount *m)
 /* ---- attaching and detaching ---- */
 
 int
-mount_attach(const struct path *at, struct super *sb, struct dentry *root, unsigned long flags, const char *source,
-	struct mount **out)
+mount_attach(const struct path *at, struct super *sb, struct dentry *root, unsigned long flags,
+	const char *source, struct mount **out)
 {
 	struct mount *m = pool_alloc(&mount_pool);
 	if (!m)

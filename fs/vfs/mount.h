@@ -28,7 +28,8 @@ bool mount_try_get(struct mount *m);
 void mount_put(struct mount *m);
 /* Mount sb (its dentry root) at `at` (NULL: as the root of everything). Referenced mount in *out. -ENOSPC,
  * -ENOMEM, -EBUSY. */
-int  mount_attach(const struct path *at, struct super *sb, struct dentry *root, unsigned long flags, const char *source, struct mount **out);
+int  mount_attach(const struct path *at, struct super *sb, struct dentry *root, unsigned long flags,
+	const char *source, struct mount **out);
 int  mount_detach(struct mount *m, bool lazy);       /* -EBUSY, -EINVAL (the root) */
 /* referenced; drops m; NULL: first / no more. Table order */
 struct mount *mount_next(struct mount *m);
@@ -41,7 +42,13 @@ void path_up(struct path *p, const struct path *root);       /* to `..`, not abo
 /* The text of a path, seen from root, in buf; *out inside buf. -ENAMETOOLONG; -ENOENT when its name was
  * removed (text made anyway). */
 int  path_string(const struct path *p, const struct path *root, char *buf, size_t n, char **out);
-static inline bool path_equal(const struct path *a, const struct path *b) { return a->mnt == b->mnt && a->dentry == b->dentry; }
+
+static inline bool
+path_equal(const struct path *a, const struct path *b)
+{
+	return a->mnt == b->mnt && a->dentry == b->dentry;
+}
+
 static inline bool path_readonly(const struct path *p) { return (p->mnt->flags | p->mnt->sb->flags) & 1; }
 
 #endif

@@ -67,8 +67,8 @@ super_on(struct blockdev *bdev)
  *           says. May sleep.
  */
 int
-mount_new(struct fs_type *t, struct blockdev *bdev, const struct path *at, unsigned long flags, const char *data,
-	const char *source, struct mount **out)
+mount_new(struct fs_type *t, struct blockdev *bdev, const struct path *at, unsigned long flags,
+	const char *data, const char *source, struct mount **out)
 {
 	struct super *sb = NULL;
 	int err = 0;

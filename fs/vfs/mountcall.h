@@ -4,7 +4,7 @@
 
 #include "fs/vfs/mount.h"
 
-int  mount_new(struct fs_type *t, struct blockdev *bdev, const struct path *at, unsigned long flags, const char *data,
-	const char *source, struct mount **out);
+int  mount_new(struct fs_type *t, struct blockdev *bdev, const struct path *at, unsigned long flags,
+	const char *data, const char *source, struct mount **out);
 
 #endif

@@ -314,9 +314,9 @@ sys_mknodat(int dirfd, uint64_t path, uint32_t mode, uint32_t rdev)
 		type = S_IFREG;
 	if (type == S_IFDIR)
 		return -EPERM;
-	if (type == S_IFLNK || (type != S_IFREG && type != S_IFCHR && type != S_IFBLK && type != S_IFIFO && type != S_IFSOCK))
-		return -EINVAL;
 	bool dev = type == S_IFCHR || type == S_IFBLK;
+	if (!dev && type != S_IFREG && type != S_IFIFO && type != S_IFSOCK)
+		return -EINVAL;
 	if (dev && !cred_is_root())
 		return -EPERM;
 	return create_user(dirfd, path, type | (mode & 07777), dev ? rdev : 0, NULL);

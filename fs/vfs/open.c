@@ -80,7 +80,9 @@ open_path(struct path *p, uint32_t flags, bool made, struct file **out)
 		path_put(p);
 		return err;
 	}
-	uint32_t keep = place ? O_PATH | (flags & (O_DIRECTORY | O_NOFOLLOW)) : flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
+	uint32_t keep = flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
+	if (place)
+		keep &= O_PATH | O_DIRECTORY | O_NOFOLLOW;
 	err = file_new(place ? &path_ops : ops_of(ip), inode_ref(ip), keep, &f);
 	if (err) {
 		path_put(p);

@@ -183,7 +183,9 @@ read_miss(struct inode *ip, struct file *f, uint64_t index, uint64_t want, struc
 static void
 read_ahead(struct inode *ip, struct file *f, uint64_t index)
 {
-	if (!f || !f->ra_size || index < f->ra_next || index + f->ra_size / 2 < f->ra_end || f->ra_end >= inode_npages(ip))
+	if (!f || !f->ra_size || index < f->ra_next)
+		return;
+	if (index + f->ra_size / 2 < f->ra_end || f->ra_end >= inode_npages(ip))
 		return;
 	uint64_t size = f->ra_size * 2;
 	f->ra_size = size < RA_MAX ? size : RA_MAX;

@@ -14,9 +14,23 @@
 
 #define PC_BATCH 64          /* most pages in one read_pages or write_pages */
 
-static inline bool page_has(const struct page *p, unsigned f) { return __atomic_load_n(&p->flags, __ATOMIC_ACQUIRE) & f; }
-static inline void page_set(struct page *p, unsigned f) { __atomic_fetch_or(&p->flags, f, __ATOMIC_RELEASE); }
-static inline void page_clear(struct page *p, unsigned f) { __atomic_fetch_and(&p->flags, ~f, __ATOMIC_RELEASE); }
+static inline bool
+page_has(const struct page *p, unsigned f)
+{
+	return __atomic_load_n(&p->flags, __ATOMIC_ACQUIRE) & f;
+}
+
+static inline void
+page_set(struct page *p, unsigned f)
+{
+	__atomic_fetch_or(&p->flags, f, __ATOMIC_RELEASE);
+}
+
+static inline void
+page_clear(struct page *p, unsigned f)
+{
+	__atomic_fetch_and(&p->flags, ~f, __ATOMIC_RELEASE);
+}
 
 /* Bytes of the file that may be in the cache now: its size, less while a truncate shrinks it. */
 static inline uint64_t

@@ -180,8 +180,9 @@ find(struct inode *dir, const char *name, size_t len)
 	uint32_t h = hash_of(dir, name, len);
 	struct entry **at = &fs->hash[h % NHASH];
 
-	while (*at && !((*at)->hash == h && (*at)->dir == dir && (*at)->len == len && !memcmp((*at)->name, name, len)))
-		at = &(*at)->next;
+	for (struct entry *e; (e = *at); at = &e->next)
+		if (e->hash == h && e->dir == dir && e->len == len && !memcmp(e->name, name, len))
+			break;
 	return at;
 }
 
@@ -234,7 +235,8 @@ ramfs_lookup(struct inode *dir, const char *name, size_t len, struct inode **out
 }
 
 static int
-ramfs_create(struct inode *dir, const char *name, size_t len, uint32_t mode, uint32_t rdev, const char *target, struct inode **out)
+ramfs_create(struct inode *dir, const char *name, size_t len, uint32_t mode, uint32_t rdev,
+	const char *target, struct inode **out)
 {
 	struct inode *ip;
 	int err = new_inode(dir->sb, mode, rdev, target, &ip);
@@ -333,8 +335,7 @@ ramfs_rename(struct inode *odir, const char *oname, size_t olen, struct inode *i
 }
 
 static int
-ramfs_readdir(struct inode *dir, uint64_t *pos, int (*put)(void *arg, const char *name, size_t len, uint64_t ino, int dtype,
-	uint64_t next), void *arg)
+ramfs_readdir(struct inode *dir, uint64_t *pos, emit_fn *put, void *arg)
 {
 	struct node *n = dir->priv;
 
@@ -398,7 +399,11 @@ ramfs_unmount(struct super *sb)
 	kfree(sb->priv);
 }
 
-static const struct super_ops ramfs_super_ops = { .statfs = ramfs_statfs, .evict = ramfs_evict, .unmount = ramfs_unmount };
+static const struct super_ops ramfs_super_ops = {
+	.statfs = ramfs_statfs,
+	.evict = ramfs_evict,
+	.unmount = ramfs_unmount,
+};
 
 /* The value of `key=` in the option text: digits, then k, m, g. Returns `none` when absent or senseless. */
 static uint64_t
@@ -419,7 +424,8 @@ option(const char *data, const char *key, int base, uint64_t none)
 }
 
 static int
-ramfs_mount(struct fs_type *t, struct blockdev *bdev, unsigned long flags, const char *data, struct super **out)
+ramfs_mount(struct fs_type *t, struct blockdev *bdev, unsigned long flags, const char *data,
+	struct super **out)
 {
 	struct super *sb = super_new(t, &ramfs_super_ops);
 	struct ramfs *fs = kzalloc(sizeof *fs);

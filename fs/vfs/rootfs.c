@@ -191,8 +191,8 @@ vfs_mount_root(void)
 		klog(LOG_ERR, "root: cannot mount %s: %s (error %d)\n", d->name, err == -ENODEV ?
 			"no file system for disks in this kernel" : "no type fits", -err);
 	} else {
-		klog(named && strcmp(word, "none") ? LOG_ERR : LOG_INFO, "root: no root disk%s%s\n", named ? " for root=" : "",
-			named ? word : "");
+		klog(named && strcmp(word, "none") ? LOG_ERR : LOG_INFO, "root: no root disk%s%s\n",
+			named ? " for root=" : "", named ? word : "");
 	}
 	klog(LOG_INFO, "root: using the boot archive, in memory\n");
 	return mount_archive();

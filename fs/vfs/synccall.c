@@ -67,7 +67,8 @@ sys_sync_file_range(int fd, int64_t off, int64_t len, uint32_t flags)
 	else if (!f->inode || !S_ISREG(f->inode->mode))
 		err = -ESPIPE;
 	else
-		err = pagecache_sync(f->inode, off >> PAGE_SHIFT, len ? ((uint64_t)off + len - 1) >> PAGE_SHIFT : ~0ul, flags & 5);
+		err = pagecache_sync(f->inode, off >> PAGE_SHIFT,
+			len ? ((uint64_t)off + len - 1) >> PAGE_SHIFT : ~0ul, flags & 5);
 	file_put(f);
 	return err;
 }

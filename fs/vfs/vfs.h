@@ -1,7 +1,7 @@
 /* vfs.h - what every file system fills in: supers, inodes, directories, pages.               (lab 7)
  *
  * Idea.       A file system is a struct fs_type whose mount() returns a struct super. Names are cached above
- *             it (dentry.c), file contents are cached above it (pagecache.c); it is asked only when a cache
+ *             it (dentry.c), file contents are cached above it (pcache.c); it is asked only when a cache
  *             does not know.
  * Interface.  fs_register; inode_get/inode_put; the ops tables below.
  * Locks.      These wrap whole operations of a file system, so they rank above every file system's own locks
@@ -10,11 +10,10 @@
  *               RANK_VFS(80) file->pos_lock   (shared offsets)
  *               RANK_VFS(70) mount_lock       (the tree of mounts)
  *               RANK_VFS(65) sb->sync_lock    (sync against unmount)
- *               RANK_VFS(60) sb->ns           all changes of names in one file system, and lookups that miss
- *               the dentry cache
- *               RANK_VFS(50) inode->lock      size, truncate, writes; never held by reads and faults. Two:
- *               the one with the lower address first,
- *                                             the second by mutex_trylock + restart.
+ *               RANK_VFS(60) sb->ns           changes of names in one file system, and lookups that the
+ *                                             name cache cannot answer
+ *               RANK_VFS(50) inode->lock      size, truncate, writes; never held by reads and faults, never
+ *                                             two at once
  *             Below all of them: the file system's own locks RANK(8, *), then RANK(7, *): page cache, dentry
  *             hash, inode hash (spinlocks).
  */
@@ -44,7 +43,8 @@ struct fs_type {
 	bool needs_dev;
 	/* bdev referenced for the life of the super, NULL unless needs_dev. flags MS_RDONLY...; data: mount options
 	 * or NULL. May sleep. */
-	int (*mount)(struct fs_type *t, struct blockdev *bdev, unsigned long flags, const char *data, struct super **out);
+	int (*mount)(struct fs_type *t, struct blockdev *bdev, unsigned long flags, const char *data,
+		struct super **out);
 	struct fs_type *next;
 };
 void fs_register(struct fs_type *t);
@@ -92,6 +92,9 @@ int  super_set_root(struct super *sb, struct inode *root);   /* consumes the ref
 
 /* ---- inodes ---- */
 
+/* readdir's way out: one entry; next: the cookie of the entry after it. Nonzero: no room for it. */
+typedef int emit_fn(void *arg, const char *name, size_t len, uint64_t ino, int dtype, uint64_t next);
+
 /* Namespace of a directory. Called with sb->ns held; names are checked (no '/', NUL, not "."/"..";
  * 1..NAME_MAX bytes), permission and read-only checks done. They keep nlink, size, times of the inodes they
  * touch and call inode_dirty. May sleep. */
@@ -100,7 +103,8 @@ struct dir_ops {
 	int (*lookup)(struct inode *dir, const char *name, size_t len, struct inode **out);
 	/* mode: type and permission; rdev for devices; target for symlinks. Makes files, directories, links, fifos,
 	 * devices, sockets. */
-	int (*create)(struct inode *dir, const char *name, size_t len, uint32_t mode, uint32_t rdev, const char *target, struct inode **out);
+	int (*create)(struct inode *dir, const char *name, size_t len, uint32_t mode, uint32_t rdev,
+		const char *target, struct inode **out);
 	int (*link)(struct inode *dir, const char *name, size_t len, struct inode *ip);
 	/* also rmdir: ip is a directory; -ENOTEMPTY */
 	int (*unlink)(struct inode *dir, const char *name, size_t len, struct inode *ip);
@@ -108,10 +112,10 @@ struct dir_ops {
 	 * (-ENOTEMPTY). flags RENAME_EXCHANGE unsupported: -EINVAL. */
 	int (*rename)(struct inode *odir, const char *oname, size_t olen, struct inode *ip,
 		struct inode *ndir, const char *nname, size_t nlen, struct inode *target);
-	/* Emit entries from *pos on (0 first; cookies stable while others come and go) until emit returns nonzero; `.` and `..` are the VFS's (it
-	 * uses *pos 0 and 1; the file system starts at 2). Called with sb->ns held. emit copies to a kernel buffer,
-	 * never faults. */
-	int (*readdir)(struct inode *dir, uint64_t *pos, int (*emit)(void *arg, const char *name, size_t len, uint64_t ino, int dtype, uint64_t next), void *arg);
+	/* Emit entries from *pos on (0 first; cookies stable while others come and go) until emit returns nonzero;
+	 * `.` and `..` are the VFS's (it uses *pos 0 and 1; the file system starts at 2). Called with sb->ns held.
+	 * emit copies to a kernel buffer, never faults. */
+	int (*readdir)(struct inode *dir, uint64_t *pos, emit_fn *emit, void *arg);
 };
 
 /* Attributes and contents. NULL members: not supported / nothing to do. */
@@ -178,7 +182,12 @@ struct inode {
 	void *priv;                /* file system's */
 };
 
-static inline struct inode *inode_of_object(struct map_object *o) { return container_of(o, struct inode, object); }
+static inline struct inode *
+inode_of_object(struct map_object *o)
+{
+	return container_of(o, struct inode, object);
+}
+
 
 /* The cached inode (sb, ino), referenced. When it is not cached: a fresh one, flags & I_NEW, locked against
  * others until the caller has filled it and called inode_unlock_new (or inode_fail_new). -ENOMEM. */
@@ -194,13 +203,18 @@ enum { INODE_ATIME = 1, INODE_MTIME = 2, INODE_CTIME = 4 };
 /* Writing and executing exclude each other: 0 or -ETXTBSY. delta +1: a writer begins, -1: a program begins to
  * run. Undo: inode_unclaim. */
 int  inode_claim(struct inode *ip, int delta);
-static inline void inode_unclaim(struct inode *ip, int delta) { __atomic_sub_fetch(&ip->writers, delta, __ATOMIC_RELEASE); }
+static inline void
+inode_unclaim(struct inode *ip, int delta)
+{
+	__atomic_sub_fetch(&ip->writers, delta, __ATOMIC_RELEASE);
+}
 
-/* ---- page cache (pagecache.c): one cache of file pages for read, write, mmap, exec ---- */
+/* ---- page cache (pcache.c): one cache of file pages for read, write, mmap, exec ---- */
 
 /* page->flags of a cached page; page->owner = inode, page->index = number in the file. page->priv[0..1] are
  * the file system's (physical block hints). */
-enum { PC_VALID = 1, PC_DIRTY = 2, PC_LOCKED = 4, PC_WRITEBACK = 8, PC_ERROR = 16, PC_REF = 32, PC_NEW_BLOCK = 64 };
+enum { PC_VALID = 1, PC_DIRTY = 2, PC_LOCKED = 4, PC_WRITEBACK = 8, PC_ERROR = 16, PC_REF = 32,
+	PC_NEW_BLOCK = 64 };
 
 void page_read_done(struct page *p, int error);  /* any context */
 void page_write_done(struct page *p, int error);

@@ -127,7 +127,9 @@ pagecache_sync(struct inode *ip, uint64_t first, uint64_t last, bool wait)
 static int
 write_attributes(struct inode *ip)
 {
-	if (!(__atomic_fetch_and(&ip->flags, ~(uint32_t)I_DIRTY, __ATOMIC_ACQ_REL) & I_DIRTY) || !ip->sb->ops->write_inode)
+	uint32_t was = __atomic_fetch_and(&ip->flags, ~(uint32_t)I_DIRTY, __ATOMIC_ACQ_REL);
+
+	if (!(was & I_DIRTY) || !ip->sb->ops->write_inode)
 		return 0;
 	int err = ip->sb->ops->write_inode(ip);
 	if (err)
