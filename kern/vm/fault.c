@@ -17,6 +17,7 @@
 #include "kern/vm/vm.h"
 #include "kern/boot/initcall.h"
 #include "kern/proc/proc.h"
+#include "kern/vm/oom.h"
 #include "lib/abi/errno.h"
 #include "lib/abi/mman.h"
 #include "lib/kern/string.h"
@@ -371,7 +372,8 @@ page_fault(struct trapframe *tf)
 	if (!irq_enabled() || this_cpu->in_irq)
 		return false;      /* kernel bug: user memory touched where nothing may sleep */
 	t->proc->minflt++;
-	t->fault_err = mm_fault(t->proc->as, va, tf->error);
+	for (int tries = 0; (t->fault_err = mm_fault(t->proc->as, va, tf->error)) == -ENOMEM && oom_relieve(tries); tries++)
+		;
 	if (t->fault_err == -EFAULT && is_mapped(t->proc->as, va))
 		t->fault_err = -EACCES;
 	return t->fault_err == 0;
