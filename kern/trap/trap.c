@@ -259,6 +259,7 @@ trap_dispatch_ist(struct trapframe *tf)
 
 	if (fn && fn(tf))
 		return;
+	cons_break_lock();              /* it may have come in the middle of a line */
 	fault_report(tf, cr2);
 	if (tf->vector == VEC_DF && (kstack_guard(cr2) || kstack_guard(tf->rsp)))
 		panic("kernel stack overflow: stack pointer %#lx, last access %#lx in a guard page", tf->rsp, cr2);
