@@ -64,32 +64,15 @@ may_open(const struct path *p, uint32_t flags)
 	return path_permission(p, mask);
 }
 
-/* Make the open file of a path whose references are taken over; `made`: just created, whatever its mode says.
- */
+/* What opening does to the object: claim it for writing, the driver's own part, O_TRUNC. */
 static int
-open_path(struct path *p, uint32_t flags, bool made, struct file **out)
+open_object(struct file *f, uint32_t flags, bool made)
 {
-	struct inode *ip = p->dentry->inode;
-	bool place = flags & O_PATH;
-	struct file *f;
-	int err = place ? 0 : made ? 0 : may_open(p, flags);
+	struct inode *ip = f->inode;
+	bool truncate = flags & O_TRUNC && !made && S_ISREG(ip->mode);
+	int err = 0;
 
-	if (!err && place && flags & O_DIRECTORY && !S_ISDIR(ip->mode))
-		err = -ENOTDIR;
-	if (err) {
-		path_put(p);
-		return err;
-	}
-	uint32_t keep = flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
-	if (place)
-		keep &= O_PATH | O_DIRECTORY | O_NOFOLLOW;
-	err = file_new(place ? &path_ops : ops_of(ip), inode_ref(ip), keep, &f);
-	if (err) {
-		path_put(p);
-		return err;
-	}
-	f->path = *p;
-	if (!place && S_ISREG(ip->mode) && (file_writable(f) || flags & O_TRUNC)) {
+	if (S_ISREG(ip->mode) && (file_writable(f) || truncate)) {
 		err = inode_claim(ip, +1);
 		f->writes = !err;
 	}
@@ -98,11 +81,37 @@ open_path(struct path *p, uint32_t flags, bool made, struct file **out)
 		err = f->ops->open(ip, f);
 		f->flags &= ~O_NOCTTY;
 	}
-	if (!err && !place && !made && flags & O_TRUNC && S_ISREG(ip->mode)) {
+	if (!err && truncate) {
 		mutex_lock(&ip->lock);
 		err = inode_truncate(ip, 0);
 		mutex_unlock(&ip->lock);
 	}
+	return err;
+}
+
+/* Make the open file of a path whose references are taken over; `made`: just created, whatever its mode says. */
+static int
+open_path(struct path *p, uint32_t flags, bool made, struct file **out)
+{
+	struct inode *ip = p->dentry->inode;
+	bool place = flags & O_PATH;
+	uint32_t keep = flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
+	struct file *f;
+	int err = place || made ? 0 : may_open(p, flags);
+
+	if (place) {
+		keep &= O_PATH | O_DIRECTORY | O_NOFOLLOW;
+		if (flags & O_DIRECTORY && !S_ISDIR(ip->mode))
+			err = -ENOTDIR;
+	}
+	if (!err)
+		err = file_new(place ? &path_ops : ops_of(ip), inode_ref(ip), keep, &f);
+	if (err) {
+		path_put(p);
+		return err;
+	}
+	f->path = *p;
+	err = place ? 0 : open_object(f, flags, made);
 	if (err) {
 		file_put(f);
 		return err;
