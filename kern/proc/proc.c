@@ -23,6 +23,7 @@
 #include "lib/kern/string.h"
 
 #define NHASH 512
+#define NEAR 64                       /* proc_next tries so many pids before it looks at all processes */
 #define PAGES_PER_PROC 32             /* memory bounds the number of processes: this many pages for each */
 #define STACK_LIMIT (8ul << 20)
 
@@ -30,7 +31,7 @@ struct spinlock tree_lock = SPINLOCK("process tree", RANK(4, 60));
 struct proc *init_proc;
 
 static struct list pid_hash[NHASH];   /* all below: tree_lock */
-static int nproc, max_pid;
+static int nproc;
 static const struct proc_ops *ops[NSLOT];      /* [I] after boot */
 
 void
@@ -213,8 +214,6 @@ proc_publish(struct proc *p, bool sibling)
 	if (p->parent)
 		list_push_back(&p->parent->children, &p->sibling);
 	list_push_back(&pid_hash[p->pid % NHASH], &p->hash_link);
-	if (p->pid > max_pid)
-		max_pid = p->pid;
 	spin_unlock(&tree_lock);
 }
 
@@ -301,15 +300,31 @@ proc_find(int pid)
 	return p;
 }
 
+/* The process with the smallest pid above `pid`, by a look at all of them. Requires: tree_lock. */
+static struct proc *
+find_above(int pid)
+{
+	struct proc *best = NULL;
+
+	for (int i = 0; i < NHASH; i++)
+		list_for_each(p, &pid_hash[i], struct proc, hash_link)
+			if (p->pid > pid && (!best || p->pid < best->pid))
+				best = p;
+	return best;
+}
+
 /* The process with the smallest pid above *pos, referenced; *pos becomes its pid. NULL: none is left. */
 struct proc *
 proc_next(int *pos)
 {
 	struct proc *p = NULL;
 
+	*pos = *pos < 0 ? 0 : *pos < INT32_MAX - NEAR ? *pos : INT32_MAX - NEAR;
 	spin_lock(&tree_lock);
-	for (int pid = *pos < 0 ? 1 : *pos + 1; pid <= max_pid && !p; pid++)
+	for (int pid = *pos + 1; pid <= *pos + NEAR && !p; pid++)
 		p = find_locked(pid);
+	if (!p)
+		p = find_above(*pos + NEAR);
 	if (p) {
 		*pos = p->pid;
 		proc_get(p);
