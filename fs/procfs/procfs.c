@@ -255,7 +255,7 @@ is_in(const struct proc_entry *e, const struct proc_entry *dir)
 {
 	char path[32];
 
-	if (!e->dir)
+	if (!e->dir || (e->member && e->member == dir))      /* task/TID has no task */
 		return false;
 	if (!dir->dir)
 		return !strcmp(e->dir, dir->name);
