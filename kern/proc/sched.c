@@ -85,15 +85,16 @@ aspace_switch(struct aspace *as)
 	__atomic_store_n(&c->aspace, as, __ATOMIC_RELEASE);
 }
 
-/* Make the MSRs hold the thread's TLS bases; writing one is slow, so only when they differ. */
+/* Make the MSRs hold the thread's TLS bases. Writing one is slow, but what was written last is still there for certain only
+ * if it was 0: user code that loads FS or GS with a selector makes the base 0 (SDM vol. 3, 3.4.4). */
 static inline void
 tls_load(struct runq *rq, const struct thread *t)
 {
-	if (rq->fs_base != t->fs_base) {
+	if (rq->fs_base != t->fs_base || t->fs_base) {
 		rq->fs_base = t->fs_base;
 		wrmsr(MSR_FS_BASE, t->fs_base);
 	}
-	if (rq->gs_base != t->gs_base) {
+	if (rq->gs_base != t->gs_base || t->gs_base) {
 		rq->gs_base = t->gs_base;
 		wrmsr(MSR_KERNEL_GS_BASE, t->gs_base);
 	}
