@@ -7,12 +7,12 @@
  *
  *             An image is the base and some sectors of the pending writes; variant 0 has all of them, 1 none, the others are drawn
  *             from (seed, point, variant). Each image is judged, in this process and with the tools' own sources:
- *                 1. fsck -n, as it was found, is content (it sees through the journal)
- *                 2. now and then recovery itself is cut off: some of its writes are done, all of it starts again
- *                 3. fsck -y replays and frees orphans; fsck -n then finds nothing at all
- *                 4. names and contents are what the model allows
- * Interface.  crashcheck [-s SEED] [-n IMAGES] [-p POINT [-v VARIANT]] [-j JOBS] [-o IMAGE] [-i IMAGE] [-k] [-q] LOG
+ *                 1. as it was found: fsck -n is content, and the reader sees what the model allows; both look through the journal
+ *                 2. it is recovered by the kernel's recovery, which may be cut off and begin again, or by fsck -y
+ *                 3. fsck -n finds nothing, and names and contents are what the model allows
+ * Interface.  crashcheck [-s SEED] [-n IMAGES] [-p POINT [-v VARIANT]] [-j JOBS] [-o IMAGE] [-i IMAGE] [-m LOG -M POINT] [-k] [-q] LOG
  *             -o writes the image of -p -v; -i judges names and contents of that file, a disk the kernel has recovered, at -p.
+ *             -m, -M: LOG is the recording of a recovery, of a disk that was cut off at that point of another recording.
  *             -k: go on after a failure. Exit status 0 all good, 1 not, 2 could not run.
  * Invariants. I1 point p is the state after event p; (seed, point, variant) gives the same image in every run.
  *             I2 worker w of j looks at jobs w, w+j, ...: points only go forward in a worker.
@@ -32,7 +32,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fs/eclipsefs/host/replay.h"
 #include "fs/eclipsefs/host/view.h"
 #include "grade/crash/memdisk.h"
 #include "grade/crash/model.h"
@@ -74,6 +73,8 @@ static size_t position;			/* events played */
 static struct counts *counts;
 static uint64_t seed = 1;
 static const char *log_name;
+static const char *first_log;		/* -m */
+static size_t first_point;
 static bool keep_going, quiet;
 static char why[4096];
 
@@ -126,6 +127,24 @@ log_load(const char *path)
 	}
 	pending = xalloc(nevents * sizeof(*pending));
 	flush_begun = xalloc((nevents + 1) * sizeof(*flush_begun));
+}
+
+/* The model of a recovery is that of the workload that was cut off; nothing is announced after that. */
+static void
+model_load_first(void)
+{
+	log_load(first_log);
+	for (size_t i = 0; i < nevents; i++)
+		if (events[i].kind == MARK && events[i].len >= sizeof(struct crash_record))
+			model_add((const struct crash_record *)events[i].data);
+	if (!model_finish(why, sizeof(why)))
+		die(first_log, why);
+	for (size_t i = 0; i <= first_point && i < nevents; i++) {
+		const struct crash_record *r = (const struct crash_record *)events[i].data;
+		if (events[i].kind == MARK && events[i].len >= sizeof(*r))
+			model_announced(r->proc, r->index);
+	}
+	nevents = 0;
 }
 
 static void
@@ -193,14 +212,20 @@ play_to(size_t point)
 
 static uint64_t rng;
 
-static uint64_t
-rnd(uint64_t n)
+uint64_t
+crash_random(uint64_t n)
 {
 	rng += 0x9e3779b97f4a7c15ull;
 	uint64_t x = rng;
 	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
 	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
 	return (x ^ x >> 31) % n;
+}
+
+static uint64_t
+rnd(uint64_t n)
+{
+	return crash_random(n);
 }
 
 /* Put the sectors of a write for which the draw says so: parts of 8 kept, or a torn front. */
@@ -292,6 +317,11 @@ tree_walk(struct view *v, uint32_t dir, const char *prefix, unsigned depth)
 			explain("/%s cannot be read: %s\n", path, fsck_text);
 		if ((nfound & (nfound - 1)) == 0)
 			found = xgrow(found, (nfound ? 2 * nfound : 1) * sizeof(*found));
+		if (first_log && strcmp(path, "after-the-crash") == 0) {
+			free(path);
+			free(data);
+			continue;
+		}
 		found[nfound++] = (struct found){ .path = path, .hash = model_hash(path, strlen(path)), .ino = list[i].ino,
 			.mode = n.mode, .nlink = n.nlink, .size = S_ISDIR(n.mode) ? 0 : n.size, .data = data };
 		if (good && S_ISDIR(n.mode))
@@ -317,25 +347,6 @@ contents_judge(void)
 
 /* ---- judging an image ---- */
 
-/* Recovery that is cut off: some of what the log would write home is written home, and that in part. */
-static void
-recovery_cut(void)
-{
-	struct image im;
-	struct efs_super sb;
-	struct log_content log;
-	uint8_t buf[EFS_BLOCK];
-	image_open(&im, "disk", 0, 0, IMAGE_FILESYSTEM);
-	if (block_read(&im, EFS_SUPER_BLOCK, &sb) || efs_super_check(&sb, im.bytes / EFS_BLOCK) || log_read(&im, &sb, &log))
-		return;
-	for (size_t i = 0; i < log.n; i++) {
-		struct event e = { .off = log.images[i].block * EFS_BLOCK, .len = EFS_BLOCK, .data = buf };
-		if (log.images[i].block != EFS_SUPER_BLOCK && rnd(2) && block_read(&im, log.images[i].at, buf) == 0)
-			write_torn(&e, 1 + (unsigned)rnd(8), false);
-	}
-	free(log.images);
-}
-
 static bool
 fsck_judge(bool mend, bool clean)
 {
@@ -352,16 +363,26 @@ fsck_judge(bool mend, bool clean)
 	return false;
 }
 
+/* The kernel's recovery, now and then cut off twice before it comes to its end. */
+static bool
+kernel_judge(void)
+{
+	for (int cuts = rnd(2) ? 2 : 0; cuts > 0; cuts--)
+		kernel_recover((int64_t)rnd(rnd(2) ? 4 : 60));
+	int err = kernel_recover(-1);
+	if (err)
+		explain("the kernel's recovery: error %d\n%s", err, kernel_text);
+	return err == 0;
+}
+
 /* Judge the memory disk. Returns whether it is good; else why[] says why not. It is changed. */
 static bool
 image_judge(void)
 {
 	why[0] = 0;
-	if (!fsck_judge(false, false))
+	if (!fsck_judge(false, false) || !contents_judge())
 		return false;
-	if (rnd(4) == 0)
-		recovery_cut();
-	return fsck_judge(true, false) && fsck_judge(false, true) && contents_judge();
+	return (rnd(4) ? kernel_judge() : fsck_judge(true, false)) && fsck_judge(false, true) && contents_judge();
 }
 
 static const char *
@@ -380,9 +401,14 @@ static void
 failure_say(size_t point, uint32_t variant)
 {
 	char text[6000];
+	char again[300];
+	snprintf(again, sizeof(again), "make crash W=%s SEED=%llu POINT=%zu VARIANT=%u", workload(), (unsigned long long)seed, point,
+	    variant);
+	if (first_log)
+		snprintf(again, sizeof(again), "crashcheck -m %s -M %zu -s %llu -p %zu -v %u %s", first_log, first_point,
+		    (unsigned long long)seed, point, variant, log_name);
 	int n = snprintf(text, sizeof(text), "FAILED %s: power lost after event %zu of %zu, %zu writes pending, variant %u\n%s"
-	    "  reproduce: make crash W=%s SEED=%llu POINT=%zu VARIANT=%u\n", workload(), point, nevents, npending, variant, why,
-	    workload(), (unsigned long long)seed, point, variant);
+	    "  reproduce: %s\n", workload(), point, nevents, npending, variant, why, again);
 	if (!quiet && n > 0 && write(1, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1) < 0)
 		exit(2);
 }
@@ -552,7 +578,7 @@ main(int argc, char **argv)
 	long point = -1, variant = -1;
 	unsigned workers = 2;
 	const char *save = NULL, *recovered = NULL;
-	for (int o; (o = getopt(argc, argv, "s:n:p:v:j:o:i:kq")) != -1;) {
+	for (int o; (o = getopt(argc, argv, "s:n:p:v:j:o:i:m:M:kq")) != -1;) {
 		switch (o) {
 		case 's': seed = strtoull(optarg, NULL, 0); break;
 		case 'n': images = strtoull(optarg, NULL, 0); break;
@@ -561,16 +587,22 @@ main(int argc, char **argv)
 		case 'j': workers = (unsigned)atoi(optarg); break;
 		case 'o': save = optarg; break;
 		case 'i': recovered = optarg; break;
+		case 'm': first_log = optarg; break;
+		case 'M': first_point = strtoul(optarg, NULL, 0); break;
 		case 'k': keep_going = true; break;
 		case 'q': quiet = true; break;
-		default: die("usage", "crashcheck [-s SEED] [-n IMAGES] [-p POINT [-v VARIANT]] [-j JOBS] [-o IMAGE] [-i IMAGE] [-kq] LOG");
+		default: die("usage", "crashcheck [-s SEED] [-n IMAGES] [-p POINT [-v VARIANT]] [-j JOBS] [-o IMAGE] [-i IMAGE] "
+		    "[-m LOG -M POINT] [-kq] LOG");
 		}
 	}
 	if (optind != argc - 1 || workers < 1 || workers > 16)
 		die("usage", "one recording is wanted, and 1 to 16 jobs");
 	log_name = argv[optind];
+	if (first_log)
+		model_load_first();
 	log_load(log_name);
-	model_load();
+	if (!first_log)
+		model_load();
 	memdisk_init(start, disk_size);
 	counts = mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (counts == MAP_FAILED)
