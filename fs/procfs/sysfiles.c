@@ -191,21 +191,6 @@ show_filesystems(struct seq *s, struct proc *p)
 	return 0;
 }
 
-/* The kernel's log. */
-static int
-show_kmsg(struct seq *s, struct proc *p)
-{
-	enum { MOST = 64 * 1024 };
-	char *buf = kmalloc(MOST);
-
-	(void)p;
-	if (!buf)
-		return -ENOMEM;
-	seq_put(s, buf, klog_read(buf, MOST));
-	kfree(buf);
-	return 0;
-}
-
 /* ---- devices ---- */
 
 static int
@@ -318,7 +303,6 @@ static struct proc_entry table[] = {
 	FILE_ENTRY("", "diskstats", show_diskstats),
 	FILE_ENTRY("", "interrupts", show_interrupts),
 	FILE_ENTRY("", "devices", show_devices),
-	{ .dir = "", .name = "kmsg", .mode = S_IFREG | 0400, .show = show_kmsg },
 	DIR_ENTRY("", "sys"),
 	DIR_ENTRY("sys", "kernel"),
 	DIR_ENTRY("sys", "fs"),
