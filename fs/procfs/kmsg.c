@@ -1,6 +1,7 @@
 /* kmsg.c - the kernel's log for programs: /proc/kmsg and syslog(2).                           (lab 10)
  *
- * Idea.       The ring of print.c is copied out as it is. Nothing is consumed: everybody sees the newest bytes.
+ * Idea.       The ring of print.c is copied out as it is. Nothing is consumed: everybody sees the newest
+ *             bytes.
  * Interface.  System call: syslog, as far as dmesg needs it.
  */
 #include "fs/procfs/procfs.h"
@@ -48,7 +49,8 @@ read_all(uint64_t ubuf, size_t n)
 	return r;
 }
 
-/* Returns: for reading the bytes copied (the newest that fit), for sizes the size, else 0; -EPERM, -EINVAL, -EFAULT. */
+/* Returns: for reading the bytes copied (the newest that fit), for sizes the size, else 0; -EPERM, -EINVAL,
+ * -EFAULT. */
 static long
 sys_syslog(int what, uint64_t ubuf, int n)
 {
