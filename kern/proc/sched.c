@@ -485,12 +485,11 @@ thread_interrupt(struct thread *t)
 	int cpu;
 
 	__atomic_store_n(&t->intr, true, __ATOMIC_SEQ_CST);
-	if (wake(t, true))
-		return;
+	wake(t, true);
 	cpu = __atomic_load_n(&t->cpu, __ATOMIC_RELAXED);
 	if (__atomic_load_n(&runqs[cpu].running, __ATOMIC_RELAXED) != t)
 		return;                          /* the switch to it will look (switch_state) */
-	cpus[cpu].thread_work = true;
+	cpus[cpu].thread_work = true;            /* also if it was only about to sleep: then there is no switch */
 	sched_kick(cpu);
 }
 
