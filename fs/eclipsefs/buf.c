@@ -62,8 +62,9 @@ efs_damage(struct efs *fs, const char *fmt, ...)
 		va_end(ap);
 		klog(LOG_ERR, "eclipsefs %s: damaged: %s%s\n", fs->bdev->name, text, fs->readonly ? "" : "; now read-only");
 	}
+	fs->damaged = true;
 	if (!fs->readonly) {
-		fs->readonly = fs->damaged = true;
+		fs->readonly = true;
 		__atomic_fetch_or(&fs->vsb->flags, MS_RDONLY, __ATOMIC_RELAXED);
 		fs->sb->state |= EFS_ERRORS;
 		buf_mark(fs, fs->sbuf);
@@ -96,6 +97,33 @@ buf_free(struct efs *fs, struct ebuf *b)
 	kfree(b);
 }
 
+static struct ebuf *
+buf_memory(void)
+{
+	struct ebuf *b = kzalloc(sizeof(*b));
+
+	if (b && !(b->data = kmalloc(EFS_BLOCK))) {
+		kfree(b);
+		b = NULL;
+	}
+	return b;
+}
+
+/* A transaction that has begun must not stop half way for want of memory: there are buffers for it beforehand.
+ * Requires: fs->lock. Returns 0 or -ENOMEM. */
+int
+efs_spares_fill(struct efs *fs)
+{
+	while (fs->nspares < EFS_SPARES) {
+		struct ebuf *b = buf_memory();
+		if (!b)
+			return -ENOMEM;
+		list_push_back(&fs->spares, &b->link);
+		fs->nspares++;
+	}
+	return 0;
+}
+
 /* An empty buffer for `block`, in use, on no list but the hash; an old one may be thrown out for it. */
 static struct ebuf *
 buf_alloc(struct efs *fs, uint64_t block, uint32_t magic)
@@ -104,14 +132,13 @@ buf_alloc(struct efs *fs, uint64_t block, uint32_t magic)
 
 	if (fs->nclean >= fs->limit && b && !b->refs)
 		buf_free(fs, b);
-	b = kzalloc(sizeof(*b));
+	b = buf_memory();
+	if (!b && (b = list_first(&fs->spares, struct ebuf, link))) {
+		list_remove(&b->link);
+		fs->nspares--;
+	}
 	if (!b)
 		return NULL;
-	b->data = kmalloc(EFS_BLOCK);
-	if (!b->data) {
-		kfree(b);
-		return NULL;
-	}
 	b->block = block;
 	b->magic = magic;
 	b->refs = 1;
@@ -314,6 +341,7 @@ efs_bufs_init(struct efs *fs)
 	fs->limit = page_count_total() / 32 + 64;
 	list_init(&fs->clean);
 	list_init(&fs->dirty);
+	list_init(&fs->spares);
 	fs->hash = kmalloc(EFS_HASH * sizeof(*fs->hash));
 	fs->batch = kmalloc(EFS_BATCH * sizeof(*fs->batch));
 	for (int i = 0; fs->hash && i < EFS_HASH; i++)
@@ -329,6 +357,11 @@ efs_bufs_free(struct efs *fs)
 
 	while ((b = list_first(&fs->clean, struct ebuf, link)) || (b = list_first(&fs->dirty, struct ebuf, link)))
 		buf_free(fs, b);
+	while ((b = list_first(&fs->spares, struct ebuf, link))) {
+		list_remove(&b->link);
+		kfree(b->data);
+		kfree(b);
+	}
 	kfree(fs->hash);
 	kfree(fs->batch);
 }

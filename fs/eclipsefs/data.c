@@ -13,7 +13,8 @@
  * Interface.  The inode_ops at the end, by efs_inode_set_ops() in names.c.
  * Invariants. I1 a dirty page is mapped or delayed. I2 the sum of all delayed lengths is fs->reserved.
  *             I3 data is submitted inside the transaction that maps it and counted in fs->ndata until it is
- *             on the disk, so that a journal can wait for it before it commits.
+ *             on the disk, so that a journal can wait for it before it commits. I4 the size on the disk does not
+ *             name data that waits in dirty pages.
  * Locks.      ip->lock (the VFS's, for size), fs->lock.
  */
 #include "fs/eclipsefs/data.h"
@@ -208,22 +209,46 @@ read_done(struct bio *b)
 static void
 write_done(struct bio *b)
 {
+	struct page *pages[PC_BATCH];
 	struct data_io *io = b->arg;
 	struct efs *fs = io->fs;
+	int n = io->n, error = b->error;
 
-	/* Before the pages are done: once they are, the file system may be unmounted. */
+	/* The pages last: once they are done, the file system may be unmounted; and the spare request may be used again. */
+	memcpy(pages, io->pages, n * sizeof(*pages));
+	if (io != fs->spare_io)
+		kfree(io);
 	if (__atomic_sub_fetch(&fs->ndata, 1, __ATOMIC_ACQ_REL) == 0 && !waitq_empty(&efs_data_wait))
 		waitq_wake_all(&efs_data_wait);
-	for (int i = 0; i < io->n; i++)
-		page_write_done(io->pages[i], b->error);
-	kfree(io);
+	for (int i = 0; i < n; i++)
+		page_write_done(pages[i], error);
+}
+
+/* Memory for a write. Write-back must get on when there is none, too, for it makes room: then one after the other. */
+static struct data_io *
+write_alloc(struct efs *fs)
+{
+	struct data_io *io = kmalloc(sizeof(*io));
+
+	if (io || !fs->spare_io)
+		return io;
+	wait_event(&efs_data_wait, !__atomic_load_n(&fs->ndata, __ATOMIC_ACQUIRE), (void *)NULL);
+	return fs->spare_io;
+}
+
+/* The request for when there is no memory. Returns 0 or -ENOMEM. */
+int
+efs_data_init(struct efs *fs)
+{
+	fs->spare_io = kmalloc(sizeof(*fs->spare_io));
+	return fs->spare_io ? 0 : -ENOMEM;
 }
 
 /* Start one request for n pages that are together on the disk from `block` on. Returns 0 or -ENOMEM. */
 static int
 io_start(struct efs *fs, enum bio_op op, struct page **pages, int n, uint64_t block)
 {
-	struct data_io *io = kmalloc(sizeof(*io));
+	struct data_io *io = op == BIO_WRITE ? write_alloc(fs) : kmalloc(sizeof(*io));
 
 	if (!io)
 		return -ENOMEM;
@@ -237,10 +262,8 @@ io_start(struct efs *fs, enum bio_op op, struct page **pages, int n, uint64_t bl
 		.op = op, .sector = block * SECTORS_PER_BLOCK, .nvec = n, .vec = io->vec, .dev = fs->bdev,
 		.done = op == BIO_READ ? read_done : write_done, .arg = io,
 	};
-	if (op == BIO_WRITE) {
+	if (op == BIO_WRITE)
 		__atomic_add_fetch(&fs->ndata, 1, __ATOMIC_RELAXED);
-		__atomic_store_n(&fs->data_written, true, __ATOMIC_RELEASE);
-	}
 	bio_submit(&io->bio);
 	return 0;
 }
@@ -311,48 +334,83 @@ blocks_for(struct efs *fs, struct einode *ei, uint32_t logical, uint32_t n, uint
 		return err;
 	}
 	delayed_drop(fs, ei, logical, logical + *len);
+	fs->data_written = true;		/* a commit must not come before it */
 	return 0;
 }
 
-/* What lies past the end of the file in its last page goes to the disk as zeros. */
+/* What lies past the end of the file in its last page goes to the disk as zeros. A page that somebody has locked may be growing
+ * now, and will be written once more. */
 static void
 tail_zero(struct inode *ip, struct page *p)
 {
+	if (!page_trylock(p))
+		return;
 	uint64_t size = ip->size, at = p->index << PAGE_SHIFT;
-
 	if (size > at && size - at < PAGE_SIZE)
 		memset((char *)page_virt(p) + (size - at), 0, PAGE_SIZE - (size - at));
+	page_unlock(ip, p);
+}
+
+/* The file on the disk reaches to the end of page `last` now, as far as it is that long. */
+static void
+size_advance(struct inode *ip, struct einode *ei, uint64_t last)
+{
+	uint64_t size = __atomic_load_n(&ip->size, __ATOMIC_ACQUIRE), end = (last + 1) << PAGE_SHIFT;
+
+	end = size < end ? size : end;
+	if (ei->di.size < end) {
+		ei->di.size = end;
+		ei->changed = true;
+	}
+}
+
+/* Choose blocks for the first of n pages, as many as one transaction takes, and start the writes.
+ * Requires: in a transaction. Returns how many pages, with *err 0; fewer or none, with *err. */
+static int
+pages_place(struct efs *fs, struct inode *ip, struct page **pages, int n, int *err)
+{
+	uint64_t blocks[PC_BATCH], block;
+	uint32_t first = pages[0]->index, len;
+	int done = 0;
+
+	for (*err = 0; done < n && !*err && !(done && efs_full(fs));) {
+		*err = blocks_for(fs, einode_of(ip), first + done, n - done, &block, &len);
+		for (uint32_t k = 0; !*err && k < len; k++)
+			blocks[done++] = block + k;
+	}
+	if (done > 0) {
+		tail_zero(ip, pages[done - 1]);
+		size_advance(ip, einode_of(ip), first + done - 1);
+	}
+	if (done > 0 || einode_of(ip)->changed)
+		efs_inode_store(fs, ip);
+	if (done > 0)
+		pages_start(fs, BIO_WRITE, pages, done, blocks);
+	return done;
 }
 
 /* inode_ops.write_pages: n consecutive pages under write-back.
  *
- * Does:    chooses blocks for those that have none, starts the writes, stores the inode: one transaction.
+ * Does:    chooses blocks for those that have none, starts the writes, stores the inode: one transaction, or several where one
+ *          would be too large.
  * Returns: 0, page_write_done() follows for each; an error, with nothing started. May sleep.
  */
 static int
 data_write(struct inode *ip, struct page **pages, int n)
 {
 	struct efs *fs = efs_of(ip);
-	struct einode *ei = einode_of(ip);
-	uint64_t blocks[PC_BATCH], block;
-	uint32_t first = pages[0]->index, len;
 	int done = 0, err = efs_begin(fs);
 
 	assert(n <= PC_BATCH);
 	if (err)
 		return err;
 	while (done < n && !err) {
-		err = blocks_for(fs, ei, first + done, n - done, &block, &len);
-		for (uint32_t k = 0; !err && k < len; k++)
-			blocks[done++] = block + k;
+		done += pages_place(fs, ip, pages + done, n - done, &err);
+		if (done < n && !err)
+			err = efs_restart(fs);
 	}
 	if (err)
-		delayed_drop(fs, ei, first + done, first + n);
-	if (done > 0) {
-		tail_zero(ip, pages[n - 1]);
-		efs_inode_store(fs, ip);
-		pages_start(fs, BIO_WRITE, pages, done, blocks);
-	}
+		delayed_drop(fs, einode_of(ip), pages[0]->index + done, pages[0]->index + n);
 	efs_end(fs);
 	for (int i = done; done > 0 && i < n; i++)
 		page_write_done(pages[i], err);
@@ -376,7 +434,10 @@ data_truncate(struct inode *ip, uint64_t size)
 	if (!err && size < ip->size) {
 		uint32_t from = efs_size_blocks(size);
 		delayed_drop(fs, ei, from, UINT32_MAX);
-		err = efs_extent_cut(fs, ei, from);
+		err = efs_inode_cut(fs, ip, from);
+	} else if (!err && size > ei->di.size) {
+		ei->di.size = size;		/* longer by zeros: nothing to wait for */
+		ei->changed = true;
 	}
 	if (!err)
 		__atomic_store_n(&ip->size, size, __ATOMIC_RELEASE);
@@ -385,29 +446,46 @@ data_truncate(struct inode *ip, uint64_t size)
 	return err ? err : stored;
 }
 
+/* Store the attributes if the VFS has newer ones. Returns 0; -errno: the VFS will ask again. */
+static int
+attributes_store(struct efs *fs, struct inode *ip)
+{
+	if (!(__atomic_fetch_and(&ip->flags, ~(uint32_t)I_DIRTY, __ATOMIC_ACQ_REL) & I_DIRTY))
+		return 0;
+	int err = efs_begin(fs);
+	if (!err) {
+		err = efs_inode_store(fs, ip);
+		efs_end(fs);
+	}
+	if (err)
+		inode_dirty(ip);
+	return err;
+}
+
 /* inode_ops.fsync: the pages have been written; make everything that leads to them durable. datasync: mere
- * times need not be. */
+ * times need not be, for a regular file.
+ *
+ * Does:    commits only if something of this inode is in the running transaction; else what was written over what was
+ *          there needs nothing but a flush.
+ * Returns: 0, -EIO, -ENOMEM.
+ */
 static int
 data_fsync(struct inode *ip, bool datasync)
 {
 	struct efs *fs = efs_of(ip);
 	struct einode *ei = einode_of(ip);
-	bool needed = !datasync || ei->changed || ei->di.size != ip->size;
-	int err = needed ? efs_begin(fs) : 0;
+	int err = 0;
 
-	if (!needed)
-		return block_flush(fs->bdev);
-	if (!err) {
-		err = efs_inode_store(fs, ip);
-		ei->changed = false;
-		efs_end(fs);
-	}
+	datasync = datasync && S_ISREG(ip->mode);
+	if (!datasync)
+		err = attributes_store(fs, ip);
 	if (err)
-		return err == -EROFS && !fs->damaged ? 0 : err;
-	err = efs_commit(fs, true);
-	if (err)
-		ei->changed = true;
-	return err;
+		return err == -EROFS ? 0 : err;
+	mutex_lock(&fs->lock);
+	uint64_t epoch = fs->epoch;
+	bool needed = (datasync ? ei->changed_in : ei->stored_in) == epoch;
+	mutex_unlock(&fs->lock);
+	return needed ? efs_commit_since(fs, epoch) : block_flush(fs->bdev);
 }
 
 /* The target of a symlink, cut to n bytes. Returns its length or -errno. */
@@ -459,6 +537,7 @@ efs_link_write(struct efs *fs, struct inode *ip, const char *target, size_t n)
 	if (!err) {
 		memcpy(data, target, n);
 		err = block_rw(fs->bdev, BIO_WRITE, block * SECTORS_PER_BLOCK, data, SECTORS_PER_BLOCK);
+		fs->data_written = true;
 		if (!err)
 			err = efs_extent_add(fs, ei, (struct efs_extent){ .logical = 0, .len = 1, .block = block });
 		if (err)

@@ -24,6 +24,7 @@
 
 #define EFS_HASH     1024
 #define EFS_BATCH    32		/* metadata blocks written at a time */
+#define EFS_SPARES   32		/* buffers kept for transactions that find no memory */
 #define EBUF_SUPER   0u		/* kinds beside EFS_MB_*: the superblock, */
 #define EBUF_RAW     1u		/* and bytes of a 2.0 image, which have no head */
 
@@ -48,7 +49,9 @@ struct ebuf {
  * transaction, and hold it back (no write home) until that is committed. freed: blocks must not be used
  * again before the transaction commits: mark them in fs->busy; metadata ones are to be revoked. commit:
  * make all ended transactions durable; returns 1 when it flushed the device's cache last, 0 when there was
- * nothing to do, or -errno. close: commit, and leave an empty log. */
+ * nothing to do, or -errno. close: commit, and leave an empty log. full: the transaction under way has become
+ * large: end it where that is possible and begin another. mount returns 1 when it replayed something: all counts
+ * are right then. */
 struct efs_txn_ops {
 	int  (*mount)(struct efs *fs);
 	void (*unmount)(struct efs *fs);
@@ -58,6 +61,7 @@ struct efs_txn_ops {
 	void (*freed)(struct efs *fs, uint64_t block, uint64_t len, bool metadata);
 	int  (*commit)(struct efs *fs);
 	int  (*close)(struct efs *fs);
+	bool (*full)(struct efs *fs);
 };
 
 /* key: I immutable after mount; f lock; a atomic */
@@ -77,6 +81,9 @@ struct efs {
 	uint32_t nclean, ndirty;	/* [f] */
 	uint32_t limit;			/* [I] how many of each are plenty */
 	struct efs_write *batch;	/* [f] EFS_BATCH requests */
+	struct list spares;		/* [f] buffers without a block, for when memory is short */
+	uint32_t nspares;		/* [f] */
+	uint64_t epoch;			/* [f] how many commits there were; efs_commit() ends one */
 	uint32_t inflight;		/* [a] metadata writes under way */
 
 	uint64_t block_hint;		/* [f] where to look for free blocks */
@@ -86,7 +93,8 @@ struct efs {
 	uint64_t reserved;		/* [a] free blocks promised to dirty pages */
 	struct list orphans;		/* [f] struct einode, as on the disk: newest first */
 	uint32_t ndata;			/* [a] data writes under way, for ordering before a commit */
-	bool data_written;		/* [a] some since the device's cache was last flushed */
+	bool data_written;		/* [a] some to fresh blocks, since the device's cache was last flushed */
+	struct data_io *spare_io;	/* [I] a request for when memory is short */
 
 	const struct efs_txn_ops *txn;	/* [I] never NULL */
 	void *journal;			/* [j] */
@@ -111,12 +119,14 @@ struct dirblock {
 /* What hangs on inode->priv. key: f fs->lock; n sb->ns */
 struct einode {
 	struct inode *ip;		/* [I] */
-	struct efs_inode di;		/* [f] as last stored; extents are always up to date */
+	struct efs_inode di;		/* [f] as last stored; extents are always up to date; size: see efs_inode_store */
 	struct efs_extent last;		/* [f] extent found last; len 0: none */
 	struct delayed *delayed;	/* [f] sorted */
 	uint32_t ndelayed, delayed_room;	/* [f] */
 	uint64_t waiting;		/* [f] blocks in all of them */
-	bool changed;			/* [f] size or extents differ from what the disk (or journal) has: fdatasync matters */
+	bool changed;			/* [f] size or extents are not stored yet: not beyond the end of a transaction */
+	uint64_t stored_in;		/* [f] fs->epoch when it was stored last */
+	uint64_t changed_in;		/* [f] when size or extents were: what fdatasync cares for */
 	struct list orphan_link;	/* [f] in fs->orphans */
 	struct dirindex *index;		/* [n] directories, once used */
 	struct dirblock *blocks;	/* [n] of the directory */
@@ -143,6 +153,7 @@ void efs_buf_put(struct efs *fs, struct ebuf *b);
 void efs_buf_dirty(struct efs *fs, struct ebuf *b);
 void efs_buf_forget(struct efs *fs, uint64_t block);
 int  efs_bufs_write(struct efs *fs);
+int  efs_spares_fill(struct efs *fs);
 int  efs_damage(struct efs *fs, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* txn.c */
@@ -150,7 +161,10 @@ void efs_txn_register(const struct efs_txn_ops *ops);
 const struct efs_txn_ops *efs_txn_ops(void);
 int  efs_begin(struct efs *fs);
 void efs_end(struct efs *fs);
+int  efs_restart(struct efs *fs);
+bool efs_full(struct efs *fs);
 int  efs_commit(struct efs *fs, bool flush);
+int  efs_commit_since(struct efs *fs, uint64_t epoch);
 
 /* alloc.c */
 int  efs_blocks_alloc(struct efs *fs, uint64_t goal, uint32_t want, bool promised, uint64_t *start,
@@ -166,13 +180,15 @@ int  efs_count_free(struct efs *fs);
 /* extent.c */
 int  efs_extent_map(struct efs *fs, struct einode *ei, uint32_t logical, uint64_t *block, uint32_t *len);
 int  efs_extent_add(struct efs *fs, struct einode *ei, struct efs_extent e);
-int  efs_extent_cut(struct efs *fs, struct einode *ei, uint32_t from);
+int  efs_extent_cut(struct efs *fs, struct einode *ei, uint32_t from, bool *more);
 
 /* einode.c */
 int  efs_inode_load(struct super *sb, uint32_t ino, struct inode **out);
 int  efs_inode_make(struct super *sb, uint32_t mode, uint32_t rdev, struct inode **out);
 void efs_inode_unmake(struct inode *ip);
 int  efs_inode_store(struct efs *fs, struct inode *ip);
+int  efs_inode_cut(struct efs *fs, struct inode *ip, uint32_t from);
+void efs_inode_settle(struct efs *fs, struct inode *ip);
 int  efs_orphan_add(struct efs *fs, struct inode *ip);
 int  efs_orphan_remove(struct efs *fs, struct inode *ip);
 int  efs_inode_write(struct inode *ip);

@@ -219,12 +219,26 @@ efs_inode_unmake(struct inode *ip)
 	struct efs *fs = efs_of(ip);
 	struct einode *ei = einode_of(ip);
 
-	efs_extent_cut(fs, ei, 0);
+	bool more;
+	efs_extent_cut(fs, ei, 0, &more);		/* at most the target of a symlink */
 	if (slot_clear(fs, ip) == 0)
 		efs_ino_free(fs, ip->ino);
 	ip->priv = NULL;
 	kfree(ei);
 	inode_fail_new(ip);
+}
+
+/* The size to be stored. Data comes before the metadata that names it: while pages of a regular file wait to be written,
+ * its size on the disk stays what it is, and data_write() moves it on. (Should pages have got lost, nothing waits.) */
+static void
+size_settle(struct inode *ip, struct einode *ei)
+{
+	bool waiting = S_ISREG(ip->mode) && (__atomic_load_n(&ip->ndirty, __ATOMIC_RELAXED) ||
+		__atomic_load_n(&ip->nwriteback, __ATOMIC_ACQUIRE));
+	uint64_t size = waiting && ei->di.size < ip->size ? ei->di.size : ip->size;
+
+	ei->changed |= ei->di.size != size;
+	ei->di.size = size;
 }
 
 /* Put the inode as it is now into its table block. Requires: in a transaction. Returns 0, -EIO, -ENOMEM. */
@@ -238,13 +252,11 @@ efs_inode_store(struct efs *fs, struct inode *ip)
 
 	if (err)
 		return err;
-	if (di->size != ip->size)
-		ei->changed = true;
+	size_settle(ip, ei);
 	di->mode = ip->mode;
 	di->nlink = ip->nlink;
 	di->uid = ip->uid;
 	di->gid = ip->gid;
-	di->size = ip->size;
 	time_split(ip->atime, &di->atime, &di->atime_ns);
 	time_split(ip->mtime, &di->mtime, &di->mtime_ns);
 	time_split(ip->ctime, &di->ctime, &di->ctime_ns);
@@ -252,7 +264,40 @@ efs_inode_store(struct efs *fs, struct inode *ip)
 	*slot = *di;
 	efs_buf_dirty(fs, b);
 	efs_buf_put(fs, b);
+	ei->stored_in = fs->epoch;
+	if (ei->changed)
+		ei->changed_in = fs->epoch;
+	ei->changed = false;
 	return 0;
+}
+
+/* Something failed on the way: what did change of the inode's extents must not be left out of this transaction. */
+void
+efs_inode_settle(struct efs *fs, struct inode *ip)
+{
+	if (einode_of(ip)->changed)
+		efs_inode_store(fs, ip);
+}
+
+/* Free the blocks of the file from logical block `from` on, and store the inode.
+ *
+ * Requires: in a transaction; afterwards, too, but it may be a later one.
+ * Returns:  0, -EIO, -ENOMEM, the journal's error: what was cut is cut.
+ */
+int
+efs_inode_cut(struct efs *fs, struct inode *ip, uint32_t from)
+{
+	for (;;) {
+		bool more;
+		int err = efs_extent_cut(fs, einode_of(ip), from, &more);
+		int stored = efs_inode_store(fs, ip);
+		err = err ? err : stored;
+		if (err || !more)
+			return err;
+		err = efs_restart(fs);
+		if (err)
+			return err;
+	}
 }
 
 /* super_ops.write_inode: attributes changed. */
@@ -263,9 +308,12 @@ efs_inode_write(struct inode *ip)
 	int err = efs_begin(fs);
 
 	if (err)
-		return err == -EROFS ? 0 : err;
+		return err == -EROFS || fs->damaged ? 0 : err;
 	err = efs_inode_store(fs, ip);
+	bool rest = einode_of(ip)->di.size != ip->size;
 	efs_end(fs);
+	if (rest)
+		inode_dirty(ip);		/* its size: when the pages are written */
 	return err;
 }
 
@@ -288,34 +336,61 @@ efs_orphan_add(struct efs *fs, struct inode *ip)
 	return 0;
 }
 
+/* The orphan before `ei` on the disk's list now leads to the one after it. It may be one that could not be freed and is not
+ * in memory any more, so look at the table. */
+static int
+orphan_bypass(struct efs *fs, struct einode *ei)
+{
+	struct list *before = ei->orphan_link.prev;
+	struct einode *prev = before != &fs->orphans ? list_entry(before, struct einode, orphan_link) : NULL;
+	uint32_t ino = prev && prev->di.next_orphan == ei->ip->ino ? prev->ip->ino : fs->sb->orphans, next;
+
+	for (uint32_t n = 0; ino && n < fs->sb->h.total_inodes; n++, ino = next) {
+		struct efs_inode *slot;
+		struct ebuf *b;
+		int err = table_get(fs, ino, &b, &slot);
+		if (err)
+			return err;
+		next = slot->next_orphan;
+		if (next == ei->ip->ino) {
+			slot->next_orphan = ei->di.next_orphan;
+			efs_buf_dirty(fs, b);
+			if (prev && prev->ip->ino == ino)
+				prev->di.next_orphan = ei->di.next_orphan;
+		}
+		efs_buf_put(fs, b);
+		if (next == ei->ip->ino)
+			return 0;
+	}
+	return efs_damage(fs, "inode %lu has got lost from the orphan list", ei->ip->ino);
+}
+
 /* Take it off again. Requires: in a transaction. */
 int
 efs_orphan_remove(struct efs *fs, struct inode *ip)
 {
 	struct einode *ei = einode_of(ip);
-	struct list *before = ei->orphan_link.prev;
-	int err = 0;
 
 	if (list_empty(&ei->orphan_link))
 		return 0;
-	if (before == &fs->orphans) {
+	if (fs->sb->orphans == ip->ino) {
 		fs->sb->orphans = ei->di.next_orphan;
 		efs_buf_dirty(fs, fs->sbuf);
 	} else {
-		struct einode *prev = list_entry(before, struct einode, orphan_link);
-		prev->di.next_orphan = ei->di.next_orphan;
-		err = efs_inode_store(fs, prev->ip);
+		int err = orphan_bypass(fs, ei);
+		if (err)
+			return err;
 	}
 	ei->di.next_orphan = 0;
 	list_remove(&ei->orphan_link);
-	return err;
+	return 0;
 }
 
-/* Free an inode without names, and its blocks. Requires: in a transaction. */
+/* Free an inode without names, and its blocks. Requires: in a transaction; cut off between two it is an orphan still. */
 static int
 inode_free(struct efs *fs, struct inode *ip)
 {
-	int err = efs_extent_cut(fs, einode_of(ip), 0);
+	int err = efs_inode_cut(fs, ip, 0);
 
 	if (!err)
 		err = efs_orphan_remove(fs, ip);

@@ -279,63 +279,94 @@ efs_extent_add(struct efs *fs, struct einode *ei, struct efs_extent e)
 
 /* ---- cutting ---- */
 
-/* Free the part of a leaf's last entry that is at or after `from`. 1: nothing is left of it; 0: something
- * is; -errno. */
+/* Free the end of a leaf's last entry, which reaches beyond `from`: as much of it as one block of the block map tells of, so
+ * that it happens or does not. */
 static int
 extent_trim(struct efs *fs, struct einode *ei, struct efs_extent *x, uint32_t from)
 {
-	uint32_t keep = from <= x->logical ? 0 : from - x->logical < x->len ? from - x->logical : x->len;
-	int err = keep < x->len ? efs_blocks_free(fs, x->block + keep, x->len - keep, S_ISDIR(ei->ip->mode)) : 0;
+	uint64_t last = x->block + x->len - 1, map = last - last % EFS_MAP_BITS;
+	uint32_t keep = from <= x->logical ? 0 : from - x->logical;
 
+	if (x->block + keep < map)
+		keep = map - x->block;
+	int err = efs_blocks_free(fs, x->block + keep, x->len - keep, S_ISDIR(ei->ip->mode));
 	if (err)
 		return err;
 	ei->di.blocks -= x->len - keep;
 	x->len = keep;
-	return keep == 0;
-}
-
-/* Cut a node and all below it; goes from its last entry to the left. */
-static int
-node_cut(struct efs *fs, struct einode *ei, struct enode *n, uint32_t from)
-{
-	while (*n->count > 0) {
-		struct efs_extent *x = &n->e[*n->count - 1];
-		int gone;
-		if (*n->level == 0) {
-			gone = extent_trim(fs, ei, x, from);
-		} else {
-			struct enode below;
-			gone = node_below(fs, ei, n, *n->count - 1, &below);
-			if (gone < 0)
-				return gone;
-			gone = node_cut(fs, ei, &below, from);
-			if (gone >= 0)
-				gone = *below.count == 0;
-			node_put(fs, &below);
-			int err = gone > 0 ? efs_blocks_free(fs, x->block, 1, true) : 0;
-			gone = err ? err : gone;
-			ei->di.blocks -= gone > 0;
-		}
-		if (gone < 0)
-			return gone;
-		node_dirty(fs, ei, n);
-		*n->count -= gone;
-		if (!gone)
-			return 0;
-	}
 	return 0;
 }
 
-/* Free all blocks of the file from logical block `from` on. Requires: in a transaction. Returns 0, -EIO,
- * -ENOMEM. */
+/* Cut the last entry of a leaf. 1: nothing is left at or after `from`. */
+static int
+leaf_cut(struct efs *fs, struct einode *ei, struct enode *leaf, uint32_t from)
+{
+	struct efs_extent *x = &leaf->e[*leaf->count - 1];
+
+	if ((uint64_t)x->logical + x->len <= from)
+		return 1;
+	int err = extent_trim(fs, ei, x, from);
+	if (err)
+		return err;
+	*leaf->count -= x->len == 0;
+	node_dirty(fs, ei, leaf);
+	return 0;
+}
+
+static int node_cut(struct efs *fs, struct einode *ei, struct enode *n, uint32_t from, bool *more);
+
+/* Cut the node below the last entry of n, and that entry when nothing is left of it. Returns as leaf_cut. */
+static int
+below_cut(struct efs *fs, struct einode *ei, struct enode *n, uint32_t from, bool *more)
+{
+	struct enode below;
+	int err = node_below(fs, ei, n, *n->count - 1, &below);
+
+	if (err)
+		return err;
+	err = node_cut(fs, ei, &below, from, more);
+	bool gone = *below.count == 0;
+	node_put(fs, &below);
+	if (!gone)
+		return err ? err : 1;
+	int freed = efs_blocks_free(fs, n->e[*n->count - 1].block, 1, true);
+	if (freed)
+		return freed;
+	ei->di.blocks--;
+	*n->count -= 1;
+	node_dirty(fs, ei, n);
+	return err;
+}
+
+/* Cut a node and all below it; goes from its last entry to the left. 0: done, or stopped with *more set; -errno. */
+static int
+node_cut(struct efs *fs, struct einode *ei, struct enode *n, uint32_t from, bool *more)
+{
+	int r = 0;
+
+	while (*n->count > 0 && !r && !*more) {
+		*more = efs_full(fs);
+		if (!*more)
+			r = *n->level ? below_cut(fs, ei, n, from, more) : leaf_cut(fs, ei, n, from);
+	}
+	return r < 0 ? r : 0;
+}
+
+/* Free all blocks of the file from logical block `from` on, from the last one down.
+ *
+ * Requires: in a transaction, at the end of which the inode is stored, whatever is returned.
+ * Does:     stops early, with *more set, when the transaction has become large: go on in another.
+ * Returns:  0, -EIO, -ENOMEM.
+ */
 int
-efs_extent_cut(struct efs *fs, struct einode *ei, uint32_t from)
+efs_extent_cut(struct efs *fs, struct einode *ei, uint32_t from, bool *more)
 {
 	struct enode root;
 
+	*more = false;
 	ei->last.len = 0;
 	root_node(ei, &root);
-	int err = node_cut(fs, ei, &root, from);
+	int err = node_cut(fs, ei, &root, from, more);
 	if (*root.count == 0)
 		*root.level = 0;
 	return err;

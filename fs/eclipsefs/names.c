@@ -108,8 +108,10 @@ names_create(struct inode *dir, const char *name, size_t len, uint32_t mode, uin
 		err = inode_begin(fs, dir, ip, target);
 		if (!err)
 			err = efs_dir_insert(fs, dir, name, len, ip);
-		if (err)
+		if (err) {
 			efs_inode_unmake(ip);
+			efs_inode_settle(fs, dir);
+		}
 	}
 	if (!err) {
 		dir->nlink += sub;
@@ -138,6 +140,8 @@ names_link(struct inode *dir, const char *name, size_t len, struct inode *ip)
 		ip->ctime = clock_wall_ns();
 		store_later(fs, ip);
 		dir_changed(fs, dir);
+	} else {
+		efs_inode_settle(fs, dir);
 	}
 	efs_end(fs);
 	return err;
@@ -253,14 +257,18 @@ names_rename(struct inode *odir, const char *oname, size_t olen, struct inode *i
 		return 0;
 	if (S_ISDIR(ip->mode) && odir != ndir && !target && ndir->nlink >= EFS_NLINK_MAX)
 		return -EMLINK;
+	if (target && S_ISREG(ip->mode))
+		pagecache_sync(ip, 0, ~0ul, false);	/* the old contents or the new: so the new are on their way first */
 	int err = efs_begin(fs);
 	if (err)
 		return err;
 	err = name_find(fs, odir, oname, olen, ip, &old);
 	if (!err) {
 		err = name_place(fs, ndir, nname, nlen, ip, target);
-		if (err)
+		if (err) {
 			efs_buf_put(fs, old.b);
+			efs_inode_settle(fs, ndir);
+		}
 	}
 	if (!err) {
 		efs_dir_remove(fs, odir, &old);

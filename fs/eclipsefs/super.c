@@ -12,7 +12,7 @@
  * Locks.      mounted_lock, RANK(8, 60), for the list of what is mounted; fs->lock, taken here for the
  *             parts that change buffers; a mount that is not finished is ours alone.
  */
-#include "fs/eclipsefs/efs.h"
+#include "fs/eclipsefs/data.h"
 
 #include "kern/boot/initcall.h"
 #include "kern/boot/print.h"
@@ -28,6 +28,7 @@
 
 static struct mutex mounted_lock = MUTEX(mounted_lock, "eclipsefs mounts", RANK(8, 60));
 static struct list mounted = LIST_INIT(mounted);
+static const struct efs_txn_ops none;
 
 /* ---- the superblock ---- */
 
@@ -78,6 +79,7 @@ efs_free(struct efs *fs)
 		kfree(fs->busy[k]);
 	if (fs->hash)
 		efs_bufs_free(fs);
+	kfree(fs->spare_io);
 	kfree(fs->map_free);
 	kfree(fs->busy);
 	kfree(fs);
@@ -97,7 +99,7 @@ readonly_why(struct efs *fs)
 }
 
 /* See to the journal: replay is the journal's own work, if there is one; without, a log that is not empty
- * must wait. */
+ * must wait. Returns 0; 1: replayed, all counts are right; -errno. */
 static int
 journal_mount(struct efs *fs)
 {
@@ -108,7 +110,11 @@ journal_mount(struct efs *fs)
 		return 0;
 	if (ops->mount) {
 		fs->txn = ops;
-		return ops->mount(fs);
+		int err = ops->mount(fs);
+		if (err >= 0 || !fs->damaged)
+			return err;
+		fs->txn = &none;		/* what can be read can be saved: go on, read-only */
+		return 0;
 	}
 	int err = efs_buf_get(fs, fs->sb->journal_start, EFS_MB_JSUPER, 0, &b);
 	if (err)
@@ -159,12 +165,12 @@ metadata_mount(struct efs *fs)
 	fs->ino_hint = 1;
 	mutex_lock(&fs->lock);
 	int err = journal_mount(fs);
-	if (!err && !(fs->sb->state & EFS_CLEAN) && !fs->readonly && !fs->txn->commit) {
-		klog(LOG_INFO, "eclipsefs %s: was not unmounted\n", fs->bdev->name);
+	if (!err && !(fs->sb->state & EFS_CLEAN) && !fs->readonly) {
+		klog(LOG_INFO, "eclipsefs %s: was not unmounted%s\n", fs->bdev->name, fs->txn->commit ? "" : ", and has no journal");
 		err = efs_count_free(fs);
 	}
 	mutex_unlock(&fs->lock);
-	return err;
+	return err < 0 ? err : 0;
 }
 
 /* Mount a 3.0 file system. Returns 0, -EINVAL (said why), -EIO, -ENOMEM. */
@@ -235,7 +241,6 @@ version_mount(struct efs *fs)
 static struct efs *
 efs_new(struct super *vsb, struct blockdev *bdev)
 {
-	static const struct efs_txn_ops none;
 	struct efs *fs = kzalloc(sizeof(*fs));
 
 	if (!fs)
@@ -246,7 +251,8 @@ efs_new(struct super *vsb, struct blockdev *bdev)
 	fs->vsb = vsb;
 	fs->bdev = bdev;
 	fs->txn = &none;
-	if (efs_bufs_init(fs) == 0)
+	fs->epoch = 1;
+	if (efs_bufs_init(fs) == 0 && efs_data_init(fs) == 0)
 		return fs;
 	efs_free(fs);
 	return NULL;
@@ -288,38 +294,52 @@ super_statfs(struct super *vsb, struct statfs *st)
 	return 0;
 }
 
+/* No changes from now on: the superblock says clean, its copy too, everything is home. Returns 0 or -errno: still writable. */
+static int
+changes_end(struct efs *fs)
+{
+	int err = super_mark(fs, false);
+
+	if (err)
+		return err;
+	backup_write(fs);
+	mutex_lock(&fs->lock);
+	if (fs->txn->close)
+		err = fs->txn->close(fs);
+	fs->readonly |= !err;
+	mutex_unlock(&fs->lock);
+	return err;
+}
+
 static int
 super_remount(struct super *vsb, unsigned long flags)
 {
 	struct efs *fs = vsb->priv;
 	bool readonly = flags & MS_RDONLY;
-	int err = 0;
 
 	if (!fs->map_free || fs->damaged || (!readonly && readonly_why(fs)))
 		return readonly ? 0 : -EROFS;
 	if (readonly && !fs->readonly)
-		err = super_mark(fs, false);
-	if (!err)
-		fs->readonly = readonly;
-	if (!err && !readonly)
-		err = super_mark(fs, true);
+		return changes_end(fs);
+	if (readonly || !fs->readonly)
+		return 0;
+	fs->readonly = false;
+	int err = super_mark(fs, true);
+	fs->readonly = err != 0;
+	if (!err && list_empty(&fs->orphans))
+		orphans_free(vsb);
 	return err;
 }
 
-/* The last write: the superblock, clean, and its copy. No changes are taken after it. Returns 0 or -EIO. */
+/* The last write. No changes are taken after it. Returns 0 or -EIO. */
 static int
 super_close(struct efs *fs)
 {
 	int err = 0;
 
 	if (fs->map_free && !fs->readonly) {
-		err = super_mark(fs, false);
-		backup_write(fs);
-		mutex_lock(&fs->lock);
-		if (!err && fs->txn->close)
-			err = fs->txn->close(fs);
+		err = changes_end(fs);
 		fs->readonly = true;
-		mutex_unlock(&fs->lock);
 	} else if (fs->ndirty) {
 		err = efs_commit(fs, true);
 	}

@@ -31,16 +31,34 @@ efs_txn_ops(void)
 
 /* Begin to change metadata. May sleep.
  *
- * Returns: 0, with fs->lock held; -EROFS; the journal's error.
+ * Returns: 0, with fs->lock held; -EROFS; -EIO: damaged, so read-only; -ENOMEM; the journal's error.
  */
 int
 efs_begin(struct efs *fs)
 {
 	mutex_lock(&fs->lock);
-	int err = fs->readonly ? -EROFS : fs->txn->begin ? fs->txn->begin(fs) : 0;
+	int err = efs_restart(fs);
 	if (err)
 		mutex_unlock(&fs->lock);
 	return err;
+}
+
+/* Where a long change may stop for a moment, being consistent: what was changed so far ends, another transaction begins.
+ * Requires: fs->lock. Returns 0; as efs_begin: nothing more may be changed, but efs_end is still due. */
+int
+efs_restart(struct efs *fs)
+{
+	if (fs->readonly)
+		return fs->damaged ? -EIO : -EROFS;
+	int err = efs_spares_fill(fs);
+	return err ? err : fs->txn->begin ? fs->txn->begin(fs) : 0;
+}
+
+/* Should a change that can be split go on in another transaction? */
+bool
+efs_full(struct efs *fs)
+{
+	return fs->nspares < EFS_SPARES / 2 || (fs->txn->full && fs->txn->full(fs));
 }
 
 /* The change is complete. Without a journal, very many dirty buffers are written now. */
@@ -55,6 +73,16 @@ efs_end(struct efs *fs)
 	mutex_unlock(&fs->lock);
 }
 
+static int
+commit_locked(struct efs *fs)
+{
+	if (fs->txn->commit)
+		return fs->txn->commit(fs);
+	int err = efs_bufs_write(fs);
+	fs->epoch += !err;
+	return err;
+}
+
 /* Everything that ended before goes to the disk; flush: and past the device's cache.
  *
  * Requires: no lock of this lab; the file data that matters has been written.
@@ -64,9 +92,22 @@ int
 efs_commit(struct efs *fs, bool flush)
 {
 	mutex_lock(&fs->lock);
-	int err = fs->txn->commit ? fs->txn->commit(fs) : efs_bufs_write(fs);
+	int err = commit_locked(fs);
 	mutex_unlock(&fs->lock);
 	if (!err && flush)
+		err = block_flush(fs->bdev);
+	return err < 0 ? err : 0;
+}
+
+/* The same, flushed, for a change that was made when fs->epoch was `epoch`: many that wait share one commit.
+ * Requires, returns: as efs_commit; epoch was read with fs->lock held. */
+int
+efs_commit_since(struct efs *fs, uint64_t epoch)
+{
+	mutex_lock(&fs->lock);
+	int err = fs->epoch == epoch ? commit_locked(fs) : fs->txn->commit != NULL;
+	mutex_unlock(&fs->lock);
+	if (err == 0)
 		err = block_flush(fs->bdev);
 	return err < 0 ? err : 0;
 }

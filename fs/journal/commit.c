@@ -71,36 +71,54 @@ array_room(void **array, uint32_t n, uint32_t *room, size_t size)
 	return 0;
 }
 
+/* The bitmap of busy blocks for block-map block k, made if need be; NULL: no memory. */
+static uint64_t *
+busy_map(struct journal *j, uint64_t k)
+{
+	uint64_t **map = &j->fs->busy[k];
+
+	if (!*map)
+		*map = kzalloc(EFS_BLOCK);
+	if (!*map && j->nspare > 0)
+		*map = j->spare[--j->nspare];
+	return *map;
+}
+
 /* Set or clear the bits of [block, block+len) in fs->busy. Setting returns -ENOMEM when there is no bitmap to set them in. */
 static int
-busy_change(struct efs *fs, uint64_t block, uint64_t len, bool value)
+busy_change(struct journal *j, uint64_t block, uint64_t len, bool value)
 {
-	for (; len > 0; block++, len--) {
-		uint64_t k = block / EFS_MAP_BITS, bit = block % EFS_MAP_BITS;
-		if (!fs->busy[k] && (!value || !(fs->busy[k] = kzalloc(EFS_BLOCK))))
+	while (len > 0) {
+		uint32_t bit = block % EFS_MAP_BITS, n = 64 - bit % 64;
+		uint64_t *map = busy_map(j, block / EFS_MAP_BITS);
+		if (!map)
 			return -ENOMEM;
-		if (value)
-			fs->busy[k][bit / 64] |= 1ul << bit % 64;
-		else
-			fs->busy[k][bit / 64] &= ~(1ul << bit % 64);
+		n = len < n ? len : n;
+		uint64_t mask = (n == 64 ? ~0ul : (1ul << n) - 1) << bit % 64;
+		map[bit / 64] = value ? map[bit / 64] | mask : map[bit / 64] & ~mask;
+		block += n;
+		len -= n;
 	}
 	return 0;
 }
 
 /* The running transaction frees these blocks: J3, and J6 for metadata.
  *
- * Does:     - keeps them from being handed out before the commit. If there is no memory to remember them, they stay out of use
- *             until the next mount; if there is none even for that, the caller's transaction is committed with all before it.
+ * Does:     keeps them from being handed out before the commit. The memory for that was gotten by journal_begin.
  */
 void
 journal_freed(struct efs *fs, uint64_t block, uint64_t len, bool metadata)
 {
 	struct journal *j = journal_of(fs);
+	struct freed *last = j->nfreed ? &j->freed[j->nfreed - 1] : NULL;
 
-	if (busy_change(fs, block, len, true))
+	if (busy_change(j, block, len, true))
 		efs_damage(fs, "no memory to keep freed blocks back");
+	else if (last && last->block == block + len)
+		*last = (struct freed){ block, last->len + len };
 	else if (array_room((void **)&j->freed, j->nfreed, &j->room_freed, sizeof(*j->freed)) == 0)
 		j->freed[j->nfreed++] = (struct freed){ block, len };
+	j->nbusy += len;
 	for (uint64_t i = 0; metadata && i < len; i++) {
 		if (array_room((void **)&j->revoked, j->nrevoked, &j->room_revoked, sizeof(*j->revoked)) == 0)
 			j->revoked[j->nrevoked++] = block + i;
@@ -134,32 +152,18 @@ errors_mark(struct journal *j)
 	return -EIO;
 }
 
-/* The control blocks of one commit, made before anything is written. */
-struct controls {
-	uint32_t n;
-	struct efs_mb *block[];
-};
-
-static void
-controls_free(struct controls *c)
+/* Have memory for n control blocks. 0 or -ENOMEM. */
+static int
+controls_need(struct journal *j, uint32_t n)
 {
-	for (uint32_t i = 0; c && i < c->n; i++)
-		kfree(c->block[i]);
-	kfree(c);
-}
-
-static struct controls *
-controls_alloc(uint32_t n)
-{
-	struct controls *c = kzalloc(sizeof(*c) + n * sizeof(c->block[0]));
-
-	for (; c && c->n < n; c->n++) {
-		if ((c->block[c->n] = kmalloc(EFS_BLOCK)))
-			continue;
-		controls_free(c);
-		return NULL;
+	for (; j->ncontrol < n; j->ncontrol++) {
+		int err = array_room((void **)&j->control, j->ncontrol, &j->room_control, sizeof(*j->control));
+		if (err)
+			return err;
+		if (!(j->control[j->ncontrol] = kmalloc(EFS_BLOCK)))
+			return -ENOMEM;
 	}
-	return c;
+	return 0;
 }
 
 static uint32_t
@@ -212,13 +216,13 @@ control_seal(void *block, uint32_t chain)
 
 /* Write descriptors with their images. Returns the chain of checksums; *used: control blocks used up. */
 static uint32_t
-images_write(struct journal *j, struct controls *c, uint32_t images, uint32_t *used)
+images_write(struct journal *j, uint32_t images, uint32_t *used)
 {
 	struct list *at = j->fs->dirty.next;
 	uint32_t chain = 0;
 
 	while (images > 0) {
-		struct efs_jdesc *d = (struct efs_jdesc *)c->block[*used];
+		struct efs_jdesc *d = (struct efs_jdesc *)j->control[*used];
 		struct ebuf *batch[EFS_JTAGS];
 		control_init(j, d, EFS_MB_JDESC);
 		d->count = images < EFS_JTAGS ? images : EFS_JTAGS;
@@ -238,10 +242,10 @@ images_write(struct journal *j, struct controls *c, uint32_t images, uint32_t *u
 }
 
 static uint32_t
-revokes_write(struct journal *j, struct controls *c, uint32_t chain, uint32_t *used)
+revokes_write(struct journal *j, uint32_t chain, uint32_t *used)
 {
 	for (uint32_t done = 0; done < j->nrevoked;) {
-		struct efs_jrevoke *r = (struct efs_jrevoke *)c->block[*used];
+		struct efs_jrevoke *r = (struct efs_jrevoke *)j->control[*used];
 		control_init(j, r, EFS_MB_JREVOKE);
 		r->count = j->nrevoked - done < EFS_JREVOKES ? j->nrevoked - done : EFS_JREVOKES;
 		r->index = (*used)++;
@@ -255,13 +259,13 @@ revokes_write(struct journal *j, struct controls *c, uint32_t chain, uint32_t *u
 
 /* Write the running transaction and make it durable. Returns 0 or the first error. */
 static int
-transaction_write(struct journal *j, struct controls *c, uint32_t images)
+transaction_write(struct journal *j, uint32_t images)
 {
 	struct efs *fs = j->fs;
 	uint32_t used = 0, chain;
 
-	chain = images_write(j, c, images, &used);
-	chain = revokes_write(j, c, chain, &used);
+	chain = images_write(j, images, &used);
+	chain = revokes_write(j, chain, &used);
 	if (__atomic_exchange_n(&fs->data_written, false, __ATOMIC_ACQ_REL)) {
 		int err = log_wait(j);             /* J2: not even in the device's cache may the commit come first */
 		if (!err)
@@ -269,7 +273,7 @@ transaction_write(struct journal *j, struct controls *c, uint32_t images)
 		if (err)
 			return err;
 	}
-	struct efs_jcommit *commit = (struct efs_jcommit *)c->block[used];
+	struct efs_jcommit *commit = (struct efs_jcommit *)j->control[used];
 	uint64_t now = clock_wall_ns();
 	control_init(j, commit, EFS_MB_JCOMMIT);
 	commit->controls = used;
@@ -288,8 +292,10 @@ static void
 transaction_end(struct journal *j, uint32_t blocks)
 {
 	for (uint32_t i = 0; i < j->nfreed; i++)
-		busy_change(j->fs, j->freed[i].block, j->freed[i].len, false);
+		busy_change(j, j->freed[i].block, j->freed[i].len, false);
 	j->nfreed = j->nrevoked = j->nrunning = 0;
+	j->nbusy = 0;
+	j->fs->epoch++;
 	j->used += blocks;
 	j->seq++;
 }
@@ -298,6 +304,7 @@ transaction_end(struct journal *j, uint32_t blocks)
 static int
 checkpoint(struct journal *j, bool close)
 {
+	assert(running_count(j) == 0);			/* J1 */
 	int err = efs_bufs_write(j->fs);
 
 	if (!err)
@@ -324,7 +331,7 @@ journal_commit(struct efs *fs)
 	uint32_t images, blocks;
 
 	if (fs->damaged)
-		return errors_mark(j);
+		return fs->sb->state & EFS_ERRORS ? errors_mark(j) : 0;
 	wait_event(&efs_data_wait, !__atomic_load_n(&fs->ndata, __ATOMIC_ACQUIRE), (void *)NULL);    /* J2 */
 	images = j->nrunning ? running_count(j) : 0;
 	if (!images && !j->nfreed)
@@ -332,11 +339,9 @@ journal_commit(struct efs *fs)
 	blocks = blocks_needed(images, j->nrevoked);
 	if (blocks > log_free(j))
 		return journal_abort(j, "a transaction larger than the log", -ENOSPC);
-	struct controls *c = controls_alloc(blocks - images);
-	if (!c)
+	if (controls_need(j, blocks - images))
 		return -ENOMEM;
-	int err = transaction_write(j, c, images);
-	controls_free(c);
+	int err = transaction_write(j, images);
 	if (err) {
 		journal_abort(j, "write", err);
 		return errors_mark(j);
@@ -347,28 +352,63 @@ journal_commit(struct efs *fs)
 	return err ? err : 1;
 }
 
-/* Before each transaction (efs_txn_ops.begin): there must be room in the log for it, whatever it does.
- * Returns 0; the error of the commit or checkpoint that was needed. */
+/* The log is empty and the disk says so: say that it is in use from now on. */
+static int
+journal_open(struct journal *j)
+{
+	j->head = 1;
+	j->used = 0;
+	int err = log_super_write(j, j->head);
+	if (err)
+		return journal_abort(j, "cannot be opened", err);
+	j->active = true;
+	return 0;
+}
+
+/* Memory for what a transaction may do until it is asked about efs_full() again. 0 or -ENOMEM. */
+static int
+memory_ready(struct journal *j)
+{
+	for (; j->nspare < BUSY_SPARES; j->nspare++)
+		if (!(j->spare[j->nspare] = kzalloc(EFS_BLOCK)))
+			return -ENOMEM;
+	int err = array_room((void **)&j->freed, j->nfreed + FREED_STEP, &j->room_freed, sizeof(*j->freed));
+	return err ? err : controls_need(j, j->nrunning / EFS_JTAGS + j->nrevoked / EFS_JREVOKES + 5);
+}
+
+static bool
+log_low(const struct journal *j)
+{
+	return log_free(j) < blocks_needed(j->nrunning, j->nrevoked) + j->margin || j->fs->ndirty > j->fs->limit;
+}
+
+/* Has the transaction under way used up most of what journal_begin made sure of (efs_txn_ops.full)? */
+bool
+journal_full(struct efs *fs)
+{
+	struct journal *j = journal_of(fs);
+
+	return log_free(j) < blocks_needed(j->nrunning, j->nrevoked) + LOG_STEP || j->nspare < BUSY_SPARES / 2 ||
+		j->nfreed + FREED_STEP / 2 > j->room_freed || fs->ndirty > 2 * fs->limit;
+}
+
+/* Before each transaction (efs_txn_ops.begin): there must be room in the log and memory for it, whatever it does; and on a full
+ * disk, blocks freed by those before it.
+ * Returns 0, -ENOMEM; the error of the commit or checkpoint that was needed. */
 int
 journal_begin(struct efs *fs)
 {
 	struct journal *j = journal_of(fs);
-	int err = 0;
+	int err = j->active ? 0 : journal_open(j);
 
-	if (!j->active) {
-		j->head = 1;
-		j->used = 0;
-		err = log_super_write(j, j->head);
-		if (err)
-			return journal_abort(j, "cannot be opened", err);
-		j->active = true;
-	}
-	if (log_free(j) < blocks_needed(j->nrunning, j->nrevoked) + j->margin) {
+	if (err)
+		return err;
+	if (log_low(j) || (j->nbusy && fs->sb->free_blocks < j->nbusy + BLOCKS_LOW)) {
 		err = journal_commit(fs);
 		if (err >= 0)
-			err = checkpoint(j, false);
+			err = log_low(j) ? checkpoint(j, false) : 0;
 	}
-	return err < 0 ? err : 0;
+	return err < 0 ? err : memory_ready(j);
 }
 
 /* A clean end: everything home, the log empty (efs_txn_ops.close). */

@@ -16,13 +16,18 @@
 static void
 journal_free(struct journal *j)
 {
+	for (uint32_t i = 0; i < j->ncontrol; i++)
+		kfree(j->control[i]);
+	while (j->nspare > 0)
+		kfree(j->spare[--j->nspare]);
+	kfree(j->control);
 	kfree(j->super);
 	kfree(j->freed);
 	kfree(j->revoked);
 	kfree(j);
 }
 
-/* efs_txn_ops.mount: replay, and be ready. Returns 0, -EIO, -EROFS, -ENOMEM, -EFBIG (log too large). */
+/* efs_txn_ops.mount: replay, and be ready. Returns 0, 1: replayed something, -EIO, -EROFS, -ENOMEM, -EFBIG (log too large). */
 static int
 journal_mount(struct efs *fs)
 {
@@ -33,17 +38,16 @@ journal_mount(struct efs *fs)
 	j->fs = fs;
 	j->area = fs->sb->journal_start;
 	j->length = fs->sb->journal_blocks;
-	j->margin = (j->length - 1) / 4;
+	j->margin = (j->length - 1) / 4 > LOG_STEP + 8 ? (j->length - 1) / 4 : LOG_STEP + 8;
 	j->super = kmalloc(EFS_BLOCK);
-	waitq_init(&j->wait);
 	fs->journal = j;
-	int err = !j->super ? -ENOMEM : fs->sb->journal_blocks > LOG_BLOCKS_MAX ? -EFBIG : journal_recover(j);
-	if (err) {
-		klog(LOG_ERR, "eclipsefs %s: journal: error %d\n", fs->bdev->name, err);
+	long err = !j->super ? -ENOMEM : fs->sb->journal_blocks > LOG_BLOCKS_MAX ? -EFBIG : journal_recover(j);
+	if (err < 0) {
+		klog(LOG_ERR, "eclipsefs %s: journal: error %ld\n", fs->bdev->name, err);
 		fs->journal = NULL;
 		journal_free(j);
 	}
-	return err;
+	return err < 0 ? err : err > 0;
 }
 
 /* efs_txn_ops.unmount: after the last close. */
@@ -63,6 +67,7 @@ static const struct efs_txn_ops journal_ops = {
 	.freed = journal_freed,
 	.commit = journal_commit,
 	.close = journal_close,
+	.full = journal_full,
 };
 
 static void

@@ -27,6 +27,10 @@
 
 #define LOG_IOS 8			/* requests in flight while the log is written */
 #define LOG_BLOCKS_MAX (1u << 17)	/* a larger log is refused: 512 MiB */
+#define LOG_STEP 24			/* log blocks, at most, that a change takes between two looks at efs_full() */
+#define FREED_STEP 16			/* runs of blocks that it frees meanwhile, at most */
+#define BUSY_SPARES 8
+#define BLOCKS_LOW 256			/* fewer free blocks than that: do not keep others back */
 
 /* One request of consecutive log blocks. */
 struct log_io {
@@ -51,15 +55,19 @@ struct journal {
 	uint32_t nrunning;		/* [f] buffers the running transaction has changed (at least) */
 	struct freed *freed;		/* [f] J3: by the running transaction */
 	uint32_t nfreed, room_freed;
+	uint64_t nbusy;			/* [f] blocks in them */
+	uint64_t *spare[BUSY_SPARES];	/* [f] memory for bitmaps in fs->busy, so that freeing does not fail */
+	uint32_t nspare;
 	uint64_t *revoked;		/* [f] J6: by the running transaction */
 	uint32_t nrevoked, room_revoked;
 	bool home_next;			/* [f] a revoke could not be noted: checkpoint right after the commit instead */
 
 	struct efs_jsuper *super;	/* [f] */
+	void **control;			/* [f] memory for control blocks, gotten before the transaction that needs them */
+	uint32_t ncontrol, room_control;
 	struct log_io io[LOG_IOS];	/* [f] */
 	struct log_io *open;		/* [f] the request being filled, or NULL */
 	int error;			/* [a] first error of the log writes under way */
-	struct waitq wait;		/* a request is done */
 };
 
 static inline struct journal *journal_of(struct efs *fs) { return fs->journal; }
@@ -75,7 +83,7 @@ int  log_block_read(struct journal *j, uint64_t block, void *buf);	/* any block 
 int  log_block_write(struct journal *j, uint64_t block, void *buf);
 
 /* recover.c */
-int  journal_recover(struct journal *j);
+long journal_recover(struct journal *j);
 
 /* commit.c */
 int  journal_begin(struct efs *fs);
@@ -83,5 +91,6 @@ void journal_dirty(struct efs *fs, struct ebuf *b);
 void journal_freed(struct efs *fs, uint64_t block, uint64_t len, bool metadata);
 int  journal_commit(struct efs *fs);
 int  journal_close(struct efs *fs);
+bool journal_full(struct efs *fs);
 
 #endif

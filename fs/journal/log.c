@@ -12,6 +12,9 @@
 
 #define SECTORS_PER_BLOCK (EFS_BLOCK / SECTOR_SIZE)
 
+/* A request is done. One for all logs: a waiter may free its log while the completion is still in here. */
+static struct waitq log_io_wait = WAITQ(log_io_wait);
+
 uint64_t
 log_place(const struct journal *j, uint32_t ring)
 {
@@ -35,7 +38,7 @@ io_done(struct bio *b)
 	if (b->error)
 		__atomic_compare_exchange_n(&j->error, &none, b->error, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 	__atomic_store_n(&io->busy, false, __ATOMIC_RELEASE);
-	waitq_wake_all(&j->wait);
+	waitq_wake_all(&log_io_wait);
 }
 
 static void
@@ -76,7 +79,7 @@ log_write(struct journal *j, void *block)
 	struct log_io *io = j->open;
 
 	if (!io) {
-		wait_event(&j->wait, (io = io_idle(j)) != NULL, (void *)NULL);
+		wait_event(&log_io_wait, (io = io_idle(j)) != NULL, (void *)NULL);
 		io->bio = (struct bio){ .op = BIO_WRITE, .sector = log_place(j, j->head) * SECTORS_PER_BLOCK,
 			.vec = io->vec, .dev = j->fs->bdev, .done = io_done, .arg = j };
 		j->open = io;
@@ -93,7 +96,7 @@ int
 log_wait(struct journal *j)
 {
 	io_submit(j);
-	wait_event(&j->wait, io_all_idle(j), (void *)NULL);
+	wait_event(&log_io_wait, io_all_idle(j), (void *)NULL);
 	return __atomic_exchange_n(&j->error, 0, __ATOMIC_ACQ_REL);
 }
 

@@ -76,6 +76,16 @@ target_ok(const struct journal *j, uint64_t block)
 	return block < j->fs->sb->blocks && (block < j->area || block - j->area >= j->length);
 }
 
+/* Does this image of the superblock describe the file system that we know? */
+static bool
+super_image_ok(const struct scan *s)
+{
+	const struct efs *fs = s->j->fs;
+
+	return !efs_super_check((const struct efs_super *)s->image, fs->bdev->nsectors / (EFS_BLOCK / SECTOR_SIZE)) &&
+		memcmp(s->image, fs->sb, offsetof(struct efs_super, state)) == 0;
+}
+
 /* The images of a descriptor. 1: all right; 0: not; -errno. */
 static int
 scan_images(struct scan *s)
@@ -91,6 +101,8 @@ scan_images(struct scan *s)
 			return r;
 		if (crc32c(0, s->image, EFS_BLOCK) != d->tags[i].crc)
 			return 0;
+		if (d->tags[i].block == EFS_SUPER_BLOCK && !super_image_ok(s))
+			return efs_damage(s->j->fs, "the journal changes the file system's layout");
 		r = note_add(s, d->tags[i].block, d->mb.seq, at);
 		if (r)
 			return r;
@@ -173,6 +185,20 @@ goes_home(const struct scan *s, const struct last *l, uint32_t k)
 	return s->notes[k].at != 0;
 }
 
+/* Write one image home. That damage was seen is not forgotten: the superblock at home may know, its image in the log not. */
+static int
+image_replay(struct scan *s, const struct note *n)
+{
+	struct efs_super *sb = (struct efs_super *)s->image;
+	int err = log_block_read(s->j, log_place(s->j, n->at), s->image);
+
+	if (!err && n->block == EFS_SUPER_BLOCK && s->j->fs->sb->state & EFS_ERRORS) {
+		sb->state |= EFS_ERRORS;
+		efs_super_seal(sb);
+	}
+	return err ? err : log_block_write(s->j, n->block, s->image);
+}
+
 /* Write the last image of each block home. Returns how many, -EIO, -ENOMEM. */
 static long
 replay(struct scan *s)
@@ -189,9 +215,7 @@ replay(struct scan *s)
 	for (uint32_t k = s->n; k-- > 0 && !err;) {
 		if (!goes_home(s, &l, k))
 			continue;
-		err = log_block_read(s->j, log_place(s->j, s->notes[k].at), s->image);
-		if (!err)
-			err = log_block_write(s->j, s->notes[k].block, s->image);
+		err = image_replay(s, &s->notes[k]);
 		written++;
 	}
 	kfree(l.slot);
@@ -200,23 +224,17 @@ replay(struct scan *s)
 	return err ? err : written;
 }
 
-/* The superblock may have been among the images: take the new one, if it describes the same file system. */
+/* The superblock may have been among the images: take the new one. */
 static int
 super_reload(struct journal *j, void *tmp)
 {
-	struct efs *fs = j->fs;
-	const struct efs_super *now = tmp;
 	int err = log_block_read(j, EFS_SUPER_BLOCK, tmp);
 
-	if (err)
-		return err;
-	if (efs_super_check(now, fs->bdev->nsectors / (EFS_BLOCK / SECTOR_SIZE)) ||
-	    memcmp(now, fs->sb, offsetof(struct efs_super, state)) != 0)
-		return efs_damage(fs, "the journal changes the file system's layout");
-	uint32_t errors = fs->sb->state & EFS_ERRORS;
-	memcpy(fs->sb, now, EFS_BLOCK);
-	fs->sb->state |= errors;
-	return 0;
+	if (!err && efs_super_check(tmp, j->fs->bdev->nsectors / (EFS_BLOCK / SECTOR_SIZE)))
+		err = efs_damage(j->fs, "the superblock, after the journal was replayed");
+	if (!err)
+		memcpy(j->fs->sb, tmp, EFS_BLOCK);
+	return err;
 }
 
 /* Follow the log from `start`; s->notes and j->seq (the number after the last complete transaction) are set. 0 or -errno. */
@@ -242,9 +260,9 @@ scan_all(struct scan *s, uint32_t start)
  * Requires: fs->lock; nothing but the superblock has been read.
  * Does:     - says in one line what it did, if anything;
  *           - on a disk that cannot be written, and a log that is not empty, fails.
- * Returns:  0, with j->seq set; -EIO, -ENOMEM, -EROFS.
+ * Returns:  how many transactions, with j->seq set; -EIO, -ENOMEM, -EROFS.
  */
-int
+long
 journal_recover(struct journal *j)
 {
 	uint64_t began = clock_ns();
@@ -280,5 +298,5 @@ journal_recover(struct journal *j)
 	kfree(s.control);
 	kfree(s.image);
 	kfree(s.notes);
-	return err;
+	return err ? err : (long)s.transactions;
 }
