@@ -290,6 +290,11 @@ word_value(const char *w, size_t n, const char *key, size_t *len)
 	return n > k ? w + k + 1 : w + k;
 }
 
+/* Find the kernel word `key` or `key=value`; of several the last one counts.
+ *
+ * Does:     copies the value, cut to n - 1 bytes, and a NUL into buf; n 0: copies nothing.
+ * Returns:  the length of the value (0: the word stands alone), uncut; -1: there is no such word.
+ */
 int
 cmdline_get(const char *key, char *buf, size_t n)
 {

@@ -13,6 +13,8 @@ extern const struct ksym ksyms[];
 extern const char ksym_names[];
 extern const char text_start[], text_end[];        /* kernel.lds */
 
+/* The function that holds `addr`, and in *off how far into it. The table is sorted by address.
+ * Returns: its name; NULL (*off untouched) when addr is not kernel text, or before the first symbol. */
 const char *
 ksym_find(uint64_t addr, uint64_t *off)
 {

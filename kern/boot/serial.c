@@ -33,6 +33,8 @@ tx_ready(void)
 	return true;
 }
 
+/* console.put: send n bytes, FIFO_SIZE of them for each time the transmitter is empty. Gives up when it does not
+ * become so. */
 static void
 serial_put(struct console *c, const char *s, size_t n)
 {

@@ -63,6 +63,7 @@ mark_of(const struct object *o)
 
 /* ---- slabs (class->lock held) ---- */
 
+/* Take an object from the first partial slab, which leaves the list when that was its last (I2). NULL: none. */
 static struct object *
 slab_take(struct class *c)
 {

@@ -410,6 +410,8 @@ page_count_total(void)
 
 static struct ram ram;                    /* I4 */
 
+/* Put the frames of a span on the lists, in the largest blocks that are aligned to their size (I3) and fit; frames
+ * beyond the array are left out. Counts them in `total`. Requires: zone_lock. */
 static void
 span_free(struct span s)
 {

@@ -307,6 +307,7 @@ pt_map(struct pagetable *pt, uint64_t va, uint64_t pa, pte_t flags)
 	return 0;
 }
 
+/* Clear the entry for va; tables stay. Returns: the old entry, 0 if there was none. The caller flushes. */
 pte_t
 pt_unmap(struct pagetable *pt, uint64_t va)
 {

@@ -221,6 +221,9 @@ user_fault(struct trapframe *tf, uint64_t cr2)
 	user_fault_hook(tf, cr2);
 }
 
+/* One of the processor's own vectors. CR2 is read first: the next fault overwrites it. Interrupts are on again if they
+ * were on where it happened. The registered handler is asked, unless this CPU says nofault; what no handler took is
+ * the user program's fault or the kernel's. */
 static void
 exception(struct trapframe *tf)
 {

@@ -67,6 +67,8 @@ zero_ahead(const struct mapping *m, const pte_t *pte, uint64_t va)
 	return m->object ? 1 : n;
 }
 
+/* Nothing is at va yet, and it is to be zeros: map a fresh page, and some after it (zero_ahead). Requires as->lock.
+ * Returns 0; -ENOMEM: not even one page. */
 static int
 fault_zero(struct aspace *as, struct mapping *m, pte_t *pte, uint64_t va, int pf)
 {

@@ -20,6 +20,8 @@
 
 #define STACK_GAP (256 * PAGE_SIZE)  /* kept free below the stack, so that running over its end faults */
 
+/* The index of the first mapping that ends above va; n: there is none. vm->last remembers the answer: the next question
+ * is often about the same place. */
 int
 mm_find(struct aspace *as, uint64_t va)
 {

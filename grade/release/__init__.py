@@ -1,0 +1,1 @@
+"""Makes the students' repository from the solved tree: `make release DEST=dir`."""
