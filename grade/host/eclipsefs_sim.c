@@ -5,7 +5,13 @@
  *             are compared with a model in memory; or a hostile image is walked all over. fsck.eclipsefs
  *             then judges the image (test_eclipsefs_driver.py). INITCALL is made a constructor on the
  *             command line.
- * Interface.  eclipsefs_sim random|large|walk IMAGE SEED OPS [1-in-N allocations fail]
+ *
+ *             crash: random operations again, on a disk with a cache that forgets. At random writes and flushes the process
+ *             forks: the child is the machine after the power came back. It keeps what was flushed, and of the rest
+ *             a random part, sector by sector; mounts (where the power may fail again), and compares names and contents with
+ *             what was promised: some state that the operations went through, not older than what was synced; contents
+ *             exact since the last sync, else made of what was written, never of what the disk held before.
+ * Interface.  eclipsefs_sim random|large|walk|crash IMAGE SEED OPS [1-in-N allocations fail | crashes] [verbose]
  */
 #include "fs/eclipsefs/efs.h"
 #include "fs/vfs/pcache.h"
@@ -25,6 +31,8 @@ extern _Noreturn void abort(void);
 extern int open(const char *, int, ...), close(int), atoi(const char *), vprintf(const char *, va_list), printf(const char *, ...);
 extern long pread(int, void *, size_t, long), pwrite(int, const void *, size_t, long), lseek(int, long, int);
 extern long syscall(long, ...);
+extern int fork(void), waitpid(int, int *, int), mkstemp(char *), unlink(const char *), execlp(const char *, const char *, ...);
+extern _Noreturn void _exit(int);
 
 static int fd;
 static unsigned seed;
@@ -50,8 +58,10 @@ void *kzalloc(size_t n) { return alloc_fails() ? NULL : calloc(1, n); }
 void *krealloc(void *p, size_t n) { return alloc_fails() ? NULL : realloc(p, n); }
 void kfree(void *p) { free(p); }
 uint64_t page_count_total(void) { return 512; }
+uint64_t clock_ns(void) { return 0; }
 uint64_t clock_wall_ns(void) { static uint64_t t = 1700000000ul * NSEC; return t += 1000; }
-uint32_t cred_uid(void) { return 0; }
+static uint32_t serial;			/* of the object made last: becomes its uid, so that it is known again after a crash */
+uint32_t cred_uid(void) { return serial; }
 uint32_t cred_gid(void) { return 0; }
 void waitq_init(struct waitq *q) { list_init(&q->waiters); }
 void waitq_wake_all(struct waitq *q) { (void)q; }
@@ -97,18 +107,55 @@ panic_at(const char *file, int line, const char *fmt, ...)
 
 static struct blockdev disk = { .name = "sim" };
 
+/* A disk in memory for crashes. */
+struct pending { uint64_t sector; uint32_t n; char *data; };
+static char *now, *durable;			/* what reads see; what a power cut leaves at least */
+static struct pending pending[1 << 16];		/* writes since the last flush */
+static int npending;
+static void crash_maybe(void);
+
+static int
+ram_move(enum bio_op op, uint64_t sector, void *buf, size_t n)
+{
+	if (op == BIO_READ) {
+		memcpy(buf, now + sector * SECTOR_SIZE, n);
+		return 0;
+	}
+	crash_maybe();
+	memcpy(now + sector * SECTOR_SIZE, buf, n);
+	REQUIRE(npending < 1 << 16);
+	pending[npending] = (struct pending){ sector, n / SECTOR_SIZE, malloc(n) };
+	memcpy(pending[npending++].data, buf, n);
+	return 0;
+}
+
+static int
+ram_flush(void)
+{
+	crash_maybe();
+	for (int i = 0; i < npending; i++) {
+		memcpy(durable + pending[i].sector * SECTOR_SIZE, pending[i].data, pending[i].n * SECTOR_SIZE);
+		free(pending[i].data);
+	}
+	npending = 0;
+	crash_maybe();
+	return 0;
+}
+
 static int
 disk_move(enum bio_op op, uint64_t sector, void *buf, size_t n)
 {
 	if (sector >= disk.nsectors || n / SECTOR_SIZE > disk.nsectors - sector)
 		return -EIO;
+	if (now)
+		return ram_move(op, sector, buf, n);
 	long got = op == BIO_READ ? pread(fd, buf, n, sector * SECTOR_SIZE) : pwrite(fd, buf, n, sector * SECTOR_SIZE);
 	return got == (long)n ? 0 : -EIO;
 }
 
 int block_rw(struct blockdev *d, enum bio_op op, uint64_t sector, void *buf, uint32_t n)
 { (void)d; return disk_move(op, sector, buf, n * SECTOR_SIZE); }
-int block_flush(struct blockdev *d) { (void)d; return 0; }
+int block_flush(struct blockdev *d) { (void)d; return now ? ram_flush() : 0; }
 void block_plug(void) { }
 void block_unplug(void) { }
 
@@ -152,6 +199,8 @@ page_free(struct page *p)
 	free_pages = p;
 }
 
+bool page_trylock(struct page *p) { (void)p; return true; }
+void page_unlock(struct inode *ip, struct page *p) { (void)ip, (void)p; }
 void page_zero(struct page *p) { memset(page_virt(p), 0, PAGE_SIZE); }
 
 static struct page *
@@ -190,6 +239,7 @@ pages_drop(struct inode *ip, uint64_t first)
 			continue;
 		}
 		*at = (struct page *)p->link.next;
+		ip->ndirty -= (p->flags & PC_DIRTY) != 0;
 		page_free(p);
 	}
 }
@@ -209,6 +259,7 @@ page_write_done(struct page *p, int error)
 {
 	REQUIRE(p->flags & PC_WRITEBACK);
 	p->flags &= ~PC_WRITEBACK;
+	((struct inode *)p->owner)->nwriteback--;
 	if (error)
 		((struct inode *)p->owner)->wberr = error;
 }
@@ -251,12 +302,31 @@ file_sync(struct inode *ip)
 		}
 		if (p && (p->flags & PC_DIRTY)) {
 			p->flags = (p->flags & ~PC_DIRTY) | PC_WRITEBACK;
+			ip->ndirty--;
+			ip->nwriteback++;
 			run[n++] = p;
 		}
 	}
 	int err = ip->wberr;
 	ip->wberr = 0;
 	return err;
+}
+
+int
+pagecache_sync(struct inode *ip, uint64_t first, uint64_t last, bool wait)
+{
+	REQUIRE(first == 0 && last == ~0ul);
+	int err = file_sync(ip), keep = err;
+	if (!wait)
+		ip->wberr = keep;
+	return wait ? err : 0;
+}
+
+static void
+page_dirty(struct inode *ip, struct page *p)
+{
+	ip->ndirty += !(p->flags & PC_DIRTY);
+	p->flags |= PC_DIRTY;
 }
 
 static long
@@ -281,7 +351,7 @@ file_write(struct inode *ip, uint64_t off, const void *buf, size_t n)
 			}
 		}
 		memcpy((char *)page_virt(p) + in, (const char *)buf + done, part);
-		p->flags |= PC_DIRTY;
+		page_dirty(ip, p);
 		done += part;
 		if (off + done > ip->size)
 			ip->size = off + done;
@@ -318,7 +388,7 @@ file_truncate(struct inode *ip, uint64_t size)
 			return -EIO;
 		if (p && ip->iops->reserve(ip, size - tail, PAGE_SIZE) == 0) {
 			memset((char *)page_virt(p) + tail, 0, PAGE_SIZE - tail);
-			p->flags |= PC_DIRTY;
+			page_dirty(ip, p);
 		}
 		pages_drop(ip, (size + PAGE_SIZE - 1) >> PAGE_SHIFT);
 	}

@@ -130,6 +130,7 @@ def test_full_disk(tmp_path):
     with Machine(image=build.path("eclipse.img"), extra=disk_args("virtio", second, True, "disk1", boot=False)) as m:
         sh = Shell(m)
         sh.ok("mount -t eclipsefs /dev/vdb /mnt")
+        sh.ok("echo x > /mnt/x; rm /mnt/x; sync")          # the directory has its first block
         before = sh.ok("busybox df /mnt")
         output, status = sh.run("busybox dd if=/dev/zero of=/mnt/all bs=64k 2>&1; sync")
         assert "No space left" in output, output
