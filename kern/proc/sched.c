@@ -451,6 +451,8 @@ wake(struct thread *t, bool intr)
 	}
 	if (rq->running == t) {                  /* has not gone yet: it will find itself awake */
 		t->state = T_RUNNING;
+		if (intr)
+			cpus[cpu].thread_work = true;        /* no switch to it will look at t->intr */
 		spin_unlock(&rq->lock);
 		return true;
 	}
@@ -485,11 +487,12 @@ thread_interrupt(struct thread *t)
 	int cpu;
 
 	__atomic_store_n(&t->intr, true, __ATOMIC_SEQ_CST);
-	wake(t, true);
+	if (wake(t, true))
+		return;                          /* and may be gone */
 	cpu = __atomic_load_n(&t->cpu, __ATOMIC_RELAXED);
 	if (__atomic_load_n(&runqs[cpu].running, __ATOMIC_RELAXED) != t)
 		return;                          /* the switch to it will look (switch_state) */
-	cpus[cpu].thread_work = true;            /* also if it was only about to sleep: then there is no switch */
+	cpus[cpu].thread_work = true;
 	sched_kick(cpu);
 }
 
