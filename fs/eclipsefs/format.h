@@ -111,7 +111,7 @@ struct efs_super {
 	int64_t write_time;		/* 248 */
 	uint64_t seq;			/* 256 sequence number of the last transaction that is home */
 	uint8_t zero1[508 - 264];
-	uint32_t crc;			/* 508 CRC-32C of the bytes before it: all in the first sector, which no power cut tears */
+	uint32_t crc;			/* 508 CRC-32C of the block with this as 0. No power cut tears its sector */
 	uint8_t zero2[EFS_BLOCK - 512];
 };
 _Static_assert(sizeof(struct efs_super) == EFS_BLOCK, "the superblock is a block");

@@ -45,12 +45,23 @@ efs_name_ok(const void *name, size_t len)
 	return true;
 }
 
+/* The superblock's checksum counts what follows it, too: over data and then their own CRC, the journal's checksum of
+ * a superblock image would be the same for every superblock. */
+static uint32_t
+super_crc(const struct efs_super *sb)
+{
+	static const uint8_t zero[sizeof(sb->crc)];
+	uint32_t crc = crc32c(0, sb, offsetof(struct efs_super, crc));
+	crc = crc32c(crc, zero, sizeof(zero));
+	return crc32c(crc, sb->zero2, sizeof(sb->zero2));
+}
+
 /* Set both checksums of the superblock. Done last before it is written. */
 void
 efs_super_seal(struct efs_super *sb)
 {
 	sb->h.header_checksum = efs_header_crc(&sb->h);
-	sb->crc = crc32c(0, sb, offsetof(struct efs_super, crc));
+	sb->crc = super_crc(sb);
 }
 
 struct area { uint64_t start, blocks; };
@@ -80,7 +91,7 @@ areas_check(const struct efs_super *sb)
 const char *
 efs_super_check(const struct efs_super *sb, uint64_t device_blocks)
 {
-	if (sb->crc != crc32c(0, sb, offsetof(struct efs_super, crc)))
+	if (sb->crc != super_crc(sb))
 		return "bad superblock checksum";
 	if (sb->h.header_checksum != efs_header_crc(&sb->h))
 		return "bad header checksum";
