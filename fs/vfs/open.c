@@ -89,7 +89,8 @@ open_object(struct file *f, uint32_t flags, bool made)
 	return err;
 }
 
-/* Make the open file of a path whose references are taken over; `made`: just created, whatever its mode says. */
+/* Make the open file of a path whose references are taken over; `made`: just created, whatever its mode says.
+ */
 static int
 open_path(struct path *p, uint32_t flags, bool made, struct file **out)
 {

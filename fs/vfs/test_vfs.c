@@ -11,7 +11,8 @@
 #include "lib/abi/errno.h"
 #include "lib/kern/string.h"
 
-#define DIR "/tmp"           /* covered by a ramfs during a test, so that the root's file system is left alone */
+/* covered by a ramfs during a test, so that the root's file system is left alone */
+#define DIR "/tmp"
 
 static void
 begin(void)
