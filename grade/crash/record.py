@@ -14,7 +14,7 @@ from grade.eclipse import build
 # name: (MiB of disk, KiB of journal, CPUs, default share of the images)
 WORKLOADS = {
     "append": (4, 256, 1), "storm": (4, 256, 1), "overwrite": (4, 256, 1), "grow": (4, 256, 1), "truncate": (4, 256, 1),
-    "full": (4, 256, 1), "many": (8, 512, 2), "trees": (4, 256, 1), "links": (4, 256, 1), "mmap": (4, 256, 1),
+    "full": (4, 256, 1), "reuse": (4, 512, 1), "many": (8, 512, 2), "trees": (4, 256, 1), "links": (4, 256, 1), "mmap": (4, 256, 1),
     "orphans": (4, 256, 1), "mixture": (4, 256, 1),
 }
 PATIENCE = 90

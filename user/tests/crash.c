@@ -291,6 +291,39 @@ full(void)
 	}
 }
 
+/* Blocks of directories become blocks of files while the log still holds the directories. */
+static void
+reuse(void)
+{
+	for (unsigned i = 0; i < 200; i++) {                    /* leave little room, so that what is freed is taken again */
+		create(name("", "fill", i));
+		if (put(name("", "fill", i), 0, CHUNK) < CHUNK)
+			break;
+	}
+	cut(name("", "fill", 0), 3 * 4096);
+	settle_all();
+	for (unsigned round = 0; round < 8; round++) {
+		for (unsigned d = 0; d < 4; d++) {
+			make_dir(name("", "dir", d));
+			create(name(d % 2 ? "dir1" : "dir0", "leaf", d));
+		}
+		drop(name("dir0", "leaf", 0));
+		drop(name("dir0", "leaf", 2));
+		drop(name("dir1", "leaf", 1));
+		drop(name("dir1", "leaf", 3));
+		settle(name("", "dir", 0));
+		for (unsigned d = 0; d < 4; d++)
+			drop_dir(name("", "dir", d));
+		settle_all();
+		create(name("", "data", round));
+		put(name("", "data", round), 0, 12 * 4096);
+		settle(name("", "data", round));
+		put(name("", "data", round), 4096, 9000);
+		settle(name("", "data", round));
+		drop(name("", "data", round));
+	}
+}
+
 /* Trees are made, moved about and removed. */
 static void
 trees(void)
@@ -452,7 +485,7 @@ static void many(void);
 
 static const struct workload { const char *name; void (*run)(void); } workloads[] = {
 	{ "append", append }, { "storm", storm }, { "overwrite", overwrite }, { "grow", grow }, { "truncate", truncates },
-	{ "full", full }, { "many", many }, { "trees", trees }, { "links", links }, { "mmap", mapped },
+	{ "full", full }, { "reuse", reuse }, { "many", many }, { "trees", trees }, { "links", links }, { "mmap", mapped },
 	{ "orphans", orphans }, { "mixture", mixture },
 };
 #define NWORKLOADS (sizeof workloads / sizeof workloads[0])
@@ -502,7 +535,7 @@ run_all_here(void)
 	char dir[8];
 
 	for (unsigned i = 0; i < NWORKLOADS; i++) {
-		if (workloads[i].run == full)
+		if (workloads[i].run == full || workloads[i].run == reuse)
 			continue;
 		snprintf(dir, sizeof dir, "crash%u", i);
 		if (mkdir(dir, 0755) < 0 || chdir(dir) < 0) {
