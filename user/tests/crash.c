@@ -315,8 +315,9 @@ reuse(void)
 		for (unsigned d = 0; d < 4; d++)
 			drop_dir(name("", "dir", d));
 		settle_all();
-		create(name("", "data", round));
-		put(name("", "data", round), 0, 12 * 4096);
+		create(name("", "data", round));                /* takes all that is free */
+		for (uint64_t off = 0; put(name("", "data", round), off, CHUNK) == CHUNK; off += CHUNK)
+			;
 		settle(name("", "data", round));
 		put(name("", "data", round), 4096, 9000);
 		settle(name("", "data", round));
