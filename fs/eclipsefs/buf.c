@@ -117,7 +117,7 @@ efs_spares_fill(struct efs *fs)
 	while (fs->nspares < EFS_SPARES) {
 		struct ebuf *b = buf_memory();
 		if (!b)
-			return -ENOMEM;
+			return fs->nspares < 3 * EFS_SPARES / 4 ? -ENOMEM : 0;
 		list_push_back(&fs->spares, &b->link);
 		fs->nspares++;
 	}

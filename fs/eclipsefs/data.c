@@ -361,6 +361,7 @@ size_advance(struct inode *ip, struct einode *ei, uint64_t last)
 	if (ei->di.size < end) {
 		ei->di.size = end;
 		ei->changed = true;
+		efs_of(ip)->data_written = true;	/* a block that was there now shows more of itself */
 	}
 }
 
@@ -425,8 +426,10 @@ data_truncate(struct inode *ip, uint64_t size)
 {
 	struct efs *fs = efs_of(ip);
 	struct einode *ei = einode_of(ip);
-	int err = efs_begin(fs);
 
+	if (size > ip->size && ip->ndirty)
+		pagecache_sync(ip, 0, ~0ul, false);	/* the new size names what is in these pages, too (I4) */
+	int err = efs_begin(fs);
 	if (err)
 		return err;
 	if (size > EFS_MAX_SIZE)

@@ -93,7 +93,7 @@ struct efs {
 	uint64_t reserved;		/* [a] free blocks promised to dirty pages */
 	struct list orphans;		/* [f] struct einode, as on the disk: newest first */
 	uint32_t ndata;			/* [a] data writes under way, for ordering before a commit */
-	bool data_written;		/* [a] some to fresh blocks, since the device's cache was last flushed */
+	bool data_written;		/* [f] some that only the running transaction makes visible */
 	struct data_io *spare_io;	/* [I] a request for when memory is short */
 
 	const struct efs_txn_ops *txn;	/* [I] never NULL */

@@ -182,6 +182,7 @@ efs_inode_make(struct super *sb, uint32_t mode, uint32_t rdev, struct inode **ou
 		err = efs_damage(fs, "inode %u was free, but is open", ino);
 	if (err)
 		goto no_inode;
+	ei->changed = true;
 	ei->di.mode = mode;
 	ei->di.rdev = rdev;
 	time_split(clock_wall_ns(), &ei->di.btime, &ei->di.btime_ns);

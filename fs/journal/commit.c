@@ -266,12 +266,13 @@ transaction_write(struct journal *j, uint32_t images)
 
 	chain = images_write(j, images, &used);
 	chain = revokes_write(j, chain, &used);
-	if (__atomic_exchange_n(&fs->data_written, false, __ATOMIC_ACQ_REL)) {
+	if (fs->data_written) {
 		int err = log_wait(j);             /* J2: not even in the device's cache may the commit come first */
 		if (!err)
 			err = block_flush(fs->bdev);
 		if (err)
 			return err;
+		fs->data_written = false;
 	}
 	struct efs_jcommit *commit = (struct efs_jcommit *)j->control[used];
 	uint64_t now = clock_wall_ns();
@@ -371,7 +372,9 @@ memory_ready(struct journal *j)
 {
 	for (; j->nspare < BUSY_SPARES; j->nspare++)
 		if (!(j->spare[j->nspare] = kzalloc(EFS_BLOCK)))
-			return -ENOMEM;
+			break;
+	if (j->nspare <= BUSY_SPARES / 2)
+		return -ENOMEM;
 	int err = array_room((void **)&j->freed, j->nfreed + FREED_STEP, &j->room_freed, sizeof(*j->freed));
 	return err ? err : controls_need(j, j->nrunning / EFS_JTAGS + j->nrevoked / EFS_JREVOKES + 5);
 }

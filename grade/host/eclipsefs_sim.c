@@ -11,7 +11,8 @@
  *             a random part, sector by sector; mounts (where the power may fail again), and compares names and contents with
  *             what was promised: some state that the operations went through, not older than what was synced; contents
  *             exact since the last sync, else made of what was written, never of what the disk held before.
- * Interface.  eclipsefs_sim random|large|walk|crash IMAGE SEED OPS [1-in-N allocations fail | crashes] [verbose]
+ * Interface.  eclipsefs_sim random|large|walk|crash IMAGE SEED OPS [1-in-N FSCK [verbose]]: one in N allocations fails; crash:
+ *             at one in N writes the power fails.
  */
 #include "fs/eclipsefs/efs.h"
 #include "fs/vfs/pcache.h"
@@ -31,7 +32,7 @@ extern _Noreturn void abort(void);
 extern int open(const char *, int, ...), close(int), atoi(const char *), vprintf(const char *, va_list), printf(const char *, ...);
 extern long pread(int, void *, size_t, long), pwrite(int, const void *, size_t, long), lseek(int, long, int);
 extern long syscall(long, ...);
-extern int fork(void), waitpid(int, int *, int), mkstemp(char *), unlink(const char *), execlp(const char *, const char *, ...);
+extern int ftruncate(int, long), fork(void), waitpid(int, int *, int), mkstemp(char *), unlink(const char *), execlp(const char *, const char *, ...);
 extern _Noreturn void _exit(int);
 
 static int fd;
@@ -316,10 +317,14 @@ int
 pagecache_sync(struct inode *ip, uint64_t first, uint64_t last, bool wait)
 {
 	REQUIRE(first == 0 && last == ~0ul);
-	int err = file_sync(ip), keep = err;
-	if (!wait)
-		ip->wberr = keep;
-	return wait ? err : 0;
+	int fails = fail_alloc;
+	fail_alloc = 0;
+	int err = file_sync(ip);
+	fail_alloc = fails;
+	if (wait)
+		return err;
+	ip->wberr = err;
+	return 0;
 }
 
 static void
@@ -526,25 +531,35 @@ unmount(void)
 
 /* ---- random operations against a model ---- */
 
-#define NOBJ   400
-#define PIECES 40
+#define NOBJ     400
+#define PIECES   40
+#define NCONTENT 20000			/* things that may ever be made */
 
 struct obj {
 	bool used, isdir;
-	int data;			/* index of content for files (hard links share) */
+	uint32_t data;			/* its serial number: index of content (hard links share) */
 	int parent;
 	char name[64];
 };
-struct content { int links; uint64_t size; struct { uint64_t off; uint32_t len; uint8_t c; } w[PIECES]; int n; bool link; };
+/* w: what was written, in order; after the first i pieces the size is sizes[i]. link: not compared (any more). */
+struct content {
+	int links;
+	uint64_t size, sizes[PIECES + 1];
+	struct { uint64_t off; uint32_t len; uint8_t c; } w[PIECES];
+	int n, synced;			/* pieces; of which promised to be durable */
+	int born, version;		/* model versions: when it was made, when its names (or those in it) changed last */
+	bool link;
+};
 static struct obj obj[NOBJ];
-static struct content content[NOBJ];
+static struct content content[NCONTENT];
+static void model_changed(uint32_t a, uint32_t b, uint32_t c);
 
-/* The byte that the model says is at `off`. A truncation is a piece with c == 0 to the end of everything. */
+/* The byte that the model says is at `off` after n pieces. A truncation is a piece with c == 0 to the end of everything. */
 static uint8_t
-model_byte(const struct content *c, uint64_t off)
+model_byte(const struct content *c, int n, uint64_t off)
 {
 	uint8_t v = 0;
-	for (int i = 0; i < c->n; i++)
+	for (int i = 0; i < n; i++)
 		if (off >= c->w[i].off && off - c->w[i].off < (c->w[i].len ? c->w[i].len : ~0ull))
 			v = c->w[i].c;
 	return v;
@@ -637,14 +652,17 @@ op_create(void)
 	if (o < 0)
 		return;
 	dir = walk(parent);
-	obj[o] = (struct obj){ .isdir = what < 2, .parent = parent, .data = o };
+	REQUIRE(serial + 1 < NCONTENT);
+	obj[o] = (struct obj){ .isdir = what < 2, .parent = parent, .data = ++serial };
 	name_make(obj[o].name);
 	uint32_t mode = what < 2 ? S_IFDIR | 0755 : what == 2 ? S_IFLNK | 0777 : what == 3 ? S_IFCHR | 0600 : S_IFREG | 0644;
 	const char *target = rnd(2) ? "short" : LONG_TARGET;
 	int err = dir->dops->create(dir, obj[o].name, strlen(obj[o].name), mode, what == 3 ? 0x501 : 0, target, &ip);
 	if (fine(err)) {
 		obj[o].used = true;
-		content[o] = (struct content){ .links = 1, .link = !S_ISREG(mode) };
+		content[serial] = (struct content){ .links = 1, .link = !S_ISREG(mode) };
+		model_changed(serial, obj[parent].data, 0);
+		content[serial].born = content[serial].version;
 		if (S_ISLNK(mode)) {
 			char buf[4096];
 			long n = ip->iops->readlink(ip, buf, sizeof(buf));
@@ -667,6 +685,7 @@ op_link(void)
 	if (fine(dir->dops->link(dir, obj[o].name, strlen(obj[o].name), ip))) {
 		obj[o].used = true;
 		content[obj[o].data].links++;
+		model_changed(obj[o].data, obj[parent].data, 0);
 		REQUIRE((int)ip->nlink == content[obj[o].data].links);
 	}
 	inode_put(ip);
@@ -674,28 +693,10 @@ op_link(void)
 }
 
 static void
-data_unlink(int data)
-{
-	content[data].links--;
-}
-
-/* A content's slot may be taken by a new object only when the content is gone: move it aside. */
-static void
 obj_remove(int o)
 {
-	data_unlink(obj[o].data);
+	content[obj[o].data].links--;
 	obj[o].used = false;
-	if (obj[o].data == o && content[o].links > 0) {
-		for (int i = 1; i < NOBJ; i++)
-			if (obj[i].used && !obj[i].isdir && obj[i].data == o) {
-				int to = i;
-				content[to] = content[o];
-				for (int k = 1; k < NOBJ; k++)
-					if (obj[k].used && !obj[k].isdir && obj[k].data == o)
-						obj[k].data = to;
-				break;
-			}
-	}
 }
 
 static void
@@ -710,12 +711,14 @@ op_unlink(void)
 	if (obj[o].isdir && has_children(o)) {
 		REQUIRE(err == -ENOTEMPTY || (fail_alloc && err == -ENOMEM));
 	} else if (fine(err)) {
+		obj_remove(o);
+		model_changed(obj[o].data, obj[obj[o].parent].data, 0);
 		if (keep) {
 			char c = 'o';
+			content[obj[o].data].link = true;
 			long n = file_write(ip, rnd(100000), &c, 1);		/* unlinked while open */
 			fine(n < 0 ? n : 0);
 		}
-		obj_remove(o);
 	}
 	inode_put(ip);
 	inode_put(dir);
@@ -744,16 +747,27 @@ op_rename(void)
 	if (over > 0 && obj[over].isdir && has_children(over)) {
 		REQUIRE(err == -ENOTEMPTY || (fail_alloc && err == -ENOMEM));
 	} else if (fine(err)) {
+		uint32_t oldparent = obj[obj[o].parent].data;
 		if (over > 0)
 			obj_remove(over);
 		obj[o].parent = parent;
 		memcpy(obj[o].name, name, sizeof(name));
+		model_changed(obj[o].data, obj[parent].data, oldparent);
 	}
 	inode_put(ip);
 	inode_put(odir);
 	inode_put(ndir);
 	if (target)
 		inode_put(target);
+}
+
+static void
+piece_add(struct content *c, uint64_t off, uint32_t len, uint8_t ch, uint64_t size)
+{
+	c->w[c->n].off = off;
+	c->w[c->n].len = len;
+	c->w[c->n++].c = ch;
+	c->size = c->sizes[c->n] = size;
 }
 
 static void
@@ -769,12 +783,10 @@ op_write(void)
 	uint64_t off = rnd(3) == 0 ? ip->size : rnd(3) ? rnd(300000) : (uint64_t)rnd(1u << 22) << 12 | rnd(4096);
 	uint8_t ch = 1 + rnd(255);
 	memset(buf, ch, len);
+	piece_add(c, off, len, ch, ip->size < off + len ? off + len : ip->size);
 	long n = file_write(ip, off, buf, len);
 	if (fine(n < 0 ? n : 0)) {
-		c->w[c->n].off = off;
-		c->w[c->n].len = len;
-		c->w[c->n++].c = ch;
-		c->size = ip->size;
+		REQUIRE(c->size == ip->size);
 	} else {
 		c->n = PIECES;			/* part may have been written: this file is not compared any more */
 		c->link = true;
@@ -791,12 +803,8 @@ op_truncate(void)
 		return;
 	struct inode *ip = walk(o);
 	uint64_t size = rnd(3) == 0 ? 0 : rnd(2) && ip->size ? rnd(ip->size > 1u << 30 ? 1u << 30 : ip->size) : rnd(1u << 20);
-	if (fine(file_truncate(ip, size))) {
-		c->w[c->n].off = size;
-		c->w[c->n].len = 0;
-		c->w[c->n++].c = 0;
-		c->size = size;
-	} else {
+	piece_add(c, size, 0, 0, size);
+	if (!fine(file_truncate(ip, size))) {
 		c->link = true;
 		c->n = PIECES;
 	}
@@ -820,7 +828,7 @@ compare(int o)
 			continue;
 		REQUIRE(n >= 0);
 		for (long k = 0; k < n; k += 1 + rnd(50))
-			REQUIRE(buf[k] == model_byte(c, off + k));
+			REQUIRE(buf[k] == model_byte(c, c->n, off + k));
 	}
 	inode_put(ip);
 }
@@ -860,13 +868,14 @@ compare_directories(void)
 	}
 }
 
+static void (*const op[])(void) = {
+	op_create, op_create, op_create, op_link, op_unlink, op_unlink, op_rename, op_write, op_write, op_write, op_write,
+	op_truncate,
+};
+
 static void
 run_random(int ops)
 {
-	static void (*const op[])(void) = {
-		op_create, op_create, op_create, op_link, op_unlink, op_unlink, op_rename, op_write, op_write, op_write, op_write,
-		op_truncate,
-	};
 	obj[0] = (struct obj){ .used = true, .isdir = true };
 	int want = fail_alloc;
 	fail_alloc = 0;
@@ -892,6 +901,285 @@ run_random(int ops)
 			compare(o);
 	compare_directories();
 	unmount();
+}
+
+/* ---- crashes ---- */
+
+#define VERSIONS 40000
+static uint64_t digests[VERSIONS];	/* of all names, per version of the model */
+static int version, promised;		/* the latest; names are at least as new as that after a crash */
+static int crash_rate, crashes, depth;	/* the power fails at one in so many writes */
+static const char *fsck;
+
+static uint64_t
+hash_bytes(uint64_t h, const void *p, size_t n)
+{
+	for (const uint8_t *b = p; n-- > 0; b++)
+		h = (h ^ *b) * 0x100000001b3ul;
+	return h ^ h >> 29;
+}
+
+static uint64_t
+path_hash(int o)
+{
+	return o ? hash_bytes(path_hash(obj[o].parent) * 31, obj[o].name, strlen(obj[o].name)) : 7;
+}
+
+static uint64_t
+entry_hash(uint64_t path, uint32_t id, bool isdir)
+{
+	uint64_t h = path * 0x9e3779b97f4a7c15ul + id * 2ul + isdir;
+	return hash_bytes(h, &h, sizeof(h));
+}
+
+/* The names in the model have changed; those of objects a, b, c in particular. */
+static void
+model_changed(uint32_t a, uint32_t b, uint32_t c)
+{
+	if (!now)
+		return;
+	REQUIRE(version + 1 < VERSIONS);
+	digests[++version] = 0;
+	for (int o = 1; o < NOBJ; o++)
+		if (obj[o].used)
+			digests[version] += entry_hash(path_hash(o), obj[o].data, obj[o].isdir);
+	content[a].version = content[b].version = content[c].version = version;
+}
+
+static void
+content_print(const struct inode *ip, const struct content *c)
+{
+	printf("file %u, size %lu, synced %d of %d\n", ip->uid, ip->size, c->synced, c->n);
+	for (int i = 0; i < c->n; i++)
+		printf("\t%d: %#x at %lu, %u bytes; size %lu\n", i + 1, c->w[i].c, c->w[i].off, c->w[i].len, c->sizes[i + 1]);
+}
+
+/* A regular file after a crash: every byte is one that was written there (or a hole then), not older than the last sync. */
+static void
+crash_file(struct inode *ip)
+{
+	static uint8_t buf[8192];
+	REQUIRE(ip->uid <= serial);
+	struct content *c = &content[ip->uid];
+	uint64_t least = c->sizes[c->synced], most = least;
+	if (c->link)
+		return;
+	for (int i = c->synced; i <= c->n; i++) {
+		least = c->sizes[i] < least ? c->sizes[i] : least;
+		most = c->sizes[i] > most ? c->sizes[i] : most;
+	}
+	if (ip->size < least || ip->size > most)
+		printf("file %u: size %lu, not %lu to %lu\n", ip->uid, ip->size, least, most);
+	REQUIRE(ip->size >= least && ip->size <= most);
+	for (int i = 0; i < 8 && ip->size; i++) {
+		uint64_t off = i < 2 ? ip->size - (ip->size < 1 + i * 3000u ? ip->size : 1 + i * 3000u)
+			: c->n && i < 6 ? c->w[rnd(c->n)].off : rnd(ip->size < 1u << 30 ? ip->size : 1u << 30);
+		long n = file_read(ip, off, buf, sizeof(buf));
+		REQUIRE(n >= 0);
+		for (long k = 0; k < n; k += 1 + rnd(60)) {
+			bool known = false;
+			for (int v = c->synced; v <= c->n && !known; v++)
+				known = off + k < c->sizes[v] && buf[k] == model_byte(c, v, off + k);
+			/* the zeros behind the end of a shorter file may be there before the size is */
+			for (int v = c->synced; v < c->n && !known; v++)
+				known = c->w[v].len == 0 && off + k >= c->w[v].off && buf[k] == 0;
+			if (!known)
+				content_print(ip, c);
+			if (!known)
+				printf("byte %#x at %lu\n", buf[k], off + k);
+			REQUIRE(known);
+		}
+	}
+}
+
+struct entries { int n; struct found { char name[256]; size_t len; } e[NOBJ + 1]; };
+
+static int
+entries_emit(void *arg, const char *name, size_t len, uint64_t ino, int dtype, uint64_t next)
+{
+	(void)ino, (void)dtype, (void)next;
+	struct entries *x = arg;
+	REQUIRE(x->n <= NOBJ);
+	memcpy(x->e[x->n].name, name, len);
+	x->e[x->n++].len = len;
+	return 0;
+}
+
+/* All below `dir`: the sum of hashes; files are compared. */
+static uint64_t
+crash_tree(struct inode *dir, uint64_t path)
+{
+	struct entries *x = calloc(1, sizeof(*x));
+	uint64_t pos = 0, sum = 0;
+	struct inode *ip;
+	REQUIRE(dir->dops->readdir(dir, &pos, entries_emit, x) == 0);
+	for (int i = 0; i < x->n; i++) {
+		uint64_t h = hash_bytes(path * 31, x->e[i].name, x->e[i].len);
+		REQUIRE(dir->dops->lookup(dir, x->e[i].name, x->e[i].len, &ip) == 0);
+		sum += entry_hash(h, ip->uid, S_ISDIR(ip->mode));
+		if (S_ISDIR(ip->mode))
+			sum += crash_tree(ip, h);
+		else if (S_ISREG(ip->mode))
+			crash_file(ip);
+		inode_put(ip);
+	}
+	free(x);
+	return sum;
+}
+
+/* fsck.eclipsefs -n finds nothing. */
+static void
+crash_fsck(void)
+{
+	char name[] = "/dev/shm/eclipsefs-crash-XXXXXX";
+	int out = mkstemp(name), status;
+	static const char zeros[EFS_BLOCK];
+	REQUIRE(out >= 0 && ftruncate(out, disk.nsectors * SECTOR_SIZE) == 0);
+	for (uint64_t at = 0; at < disk.nsectors * SECTOR_SIZE; at += EFS_BLOCK)
+		if (memcmp(now + at, zeros, EFS_BLOCK))
+			REQUIRE(pwrite(out, now + at, EFS_BLOCK, at) == EFS_BLOCK);
+	int pid = fork();
+	if (pid == 0) {
+		if (!verbose)
+			close(1);
+		execlp(fsck, fsck, "-n", name, (char *)NULL);
+		_exit(99);
+	}
+	waitpid(pid, &status, 0);
+	close(out);
+	if (status == 0)
+		unlink(name);
+	else
+		printf("fsck: status %#x, image %s\n", status, name);
+	REQUIRE(status == 0);
+}
+
+/* What the disk holds after the power cut: of what was not flushed, a part. */
+static void
+crash_disk(void)
+{
+	int how = rnd(5), some = npending ? (int)rnd(npending + 1) : 0;
+	for (int i = 0; i < npending; i++)
+		memcpy(now + pending[i].sector * SECTOR_SIZE, durable + pending[i].sector * SECTOR_SIZE, pending[i].n * SECTOR_SIZE);
+	for (int i = 0; i < npending && how; i++) {
+		struct pending *p = &pending[i];
+		bool all = how == 1 || (how == 2 && i < some) || (how == 3 && rnd(2)), torn = how == 4;
+		for (uint32_t k = 0; k < p->n; k++)
+			if (all || (torn && rnd(4)))
+				memcpy(now + (p->sector + k) * SECTOR_SIZE, p->data + k * SECTOR_SIZE, SECTOR_SIZE);
+	}
+	for (int i = 0; i < npending; i++)
+		memcpy(durable + pending[i].sector * SECTOR_SIZE, now + pending[i].sector * SECTOR_SIZE, pending[i].n * SECTOR_SIZE);
+	npending = 0;
+}
+
+/* The machine after the power came back. Everything the old one had in memory is forgotten but the model. */
+static void
+crash_check(void)
+{
+	crash_disk();
+	crash_rate = ++depth == 1 && rnd(3) == 0 ? 6 : 0;
+	fail_alloc = 0;
+	if (rnd(4) == 0)
+		crash_fsck();
+	REQUIRE(mount(0) == 0);
+	REQUIRE(!(vsb->flags & MS_RDONLY) && ((struct efs *)vsb->priv)->sb->orphans == 0);
+	uint64_t sum = crash_tree(root, 7);
+	int v = version;
+	while (v >= promised && digests[v] != sum)
+		v--;
+	if (v < promised) {
+		for (v = version; v >= 0 && digests[v] != sum; v--)
+			;
+		printf("the names are those of version %d, not of one from %d to %d\n", v, promised, version);
+		fflush(NULL);
+		_exit(1);
+	}
+	crash_rate = 0;
+	unmount();
+	crash_fsck();
+	if (verbose)
+		printf("crash %d: names %d of %d..%d\n", crashes, v, promised, version);
+}
+
+static void
+crash_maybe(void)
+{
+	if (!crash_rate || rnd(crash_rate))
+		return;
+	fflush(NULL);
+	int pid = fork(), status;
+	if (pid == 0) {
+		seed += 12345 * ++crashes;
+		crash_check();
+		fflush(NULL);
+		_exit(0);
+	}
+	REQUIRE(pid > 0);
+	waitpid(pid, &status, 0);
+	if (status)
+		printf("crash %d (depth %d) failed\n", crashes, depth);
+	REQUIRE(status == 0);
+	crashes++;
+}
+
+static void
+promise_all(void)
+{
+	promised = version;
+	for (uint32_t i = 0; i <= serial; i++)
+		content[i].synced = content[i].n;
+}
+
+/* fsync or fdatasync of something; or the flusher comes by. */
+static void
+op_sync(void)
+{
+	int o = pick(rnd(4) == 0), how = rnd(6);
+	if (how == 0) {
+		if (fine(sync_all()))
+			promise_all();
+	} else if (how == 1) {
+		fine(vsb->ops->sync(vsb, false));
+	} else if (o > 0) {
+		struct inode *ip = walk(o);
+		struct content *c = &content[obj[o].data];
+		fine(S_ISREG(ip->mode) ? file_sync(ip) : 0);
+		if (how > 2 && fine(ip->iops->fsync(ip, how == 3))) {
+			int upto = how == 3 && S_ISREG(ip->mode) ? c->born : c->version;
+			promised = upto > promised ? upto : promised;
+			c->synced = c->n;
+		}
+		inode_put(ip);
+	}
+}
+
+static void
+run_crash(int ops, int rate)
+{
+	size_t size = disk.nsectors * SECTOR_SIZE;
+	char *both = malloc(2 * size);
+	REQUIRE(pread(fd, both, size, 0) == (long)size);
+	memcpy(both + size, both, size);
+	now = both;
+	durable = both + size;
+	obj[0] = (struct obj){ .used = true, .isdir = true };
+	REQUIRE(mount(0) == 0);
+	crash_rate = rate;
+	int want = seed % 3 == 0 ? 30 : 0;
+	for (int i = 0; i < ops; i++) {
+		bool change = rnd(4);
+		fail_alloc = change ? want : 0;
+		change ? op[rnd(sizeof(op) / sizeof(*op))]() : op_sync();
+		fail_alloc = 0;
+		if (rnd(300) == 0) {
+			unmount();
+			promise_all();
+			REQUIRE(mount(0) == 0);
+		}
+	}
+	unmount();
+	printf("%d crashes, %d versions\n", crashes, version);
 }
 
 /* ---- a directory with many names; files with many extents ---- */
@@ -950,7 +1238,6 @@ run_large(int count)
 
 /* ---- walking what may be hostile ---- */
 
-struct found { char name[256]; size_t len; };
 static struct found names[64];
 static int nnames;
 
@@ -1032,7 +1319,7 @@ int
 main(int argc, char **argv)
 {
 	if (argc < 5) {
-		printf("usage: eclipsefs_sim random|large|walk IMAGE SEED OPS [1-in-N allocations fail]\n");
+		printf("usage: eclipsefs_sim random|large|walk|crash IMAGE SEED OPS [1-in-N fail FSCK [v]]\n");
 		return 2;
 	}
 	fake_cpu.self = &fake_cpu;
@@ -1046,11 +1333,13 @@ main(int argc, char **argv)
 	disk.disk = &disk;
 	seed = atoi(argv[3]);
 	fail_alloc = argc > 5 ? atoi(argv[5]) : 0;
-	verbose = argc > 6;
+	verbose = argc > 7;
 	if (strcmp(argv[1], "random") == 0)
 		run_random(atoi(argv[4]));
 	else if (strcmp(argv[1], "large") == 0)
 		run_large(atoi(argv[4]));
+	else if (strcmp(argv[1], "crash") == 0 && argc > 6)
+		run_crash(atoi(argv[4]), (fail_alloc = 0, fsck = argv[6], atoi(argv[5])));
 	else
 		run_walk();
 	close(fd);
