@@ -529,12 +529,10 @@ thread_sleep_timed(uint64_t deadline_ns)
 int
 thread_sleep_until(uint64_t deadline_ns, bool interruptible)
 {
-	struct thread *t = current();
-
 	while (clock_ns() < deadline_ns) {
 		thread_prepare_sleep(interruptible);
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		if (interruptible && t->intr) {
+		if (interruptible && thread_interrupted()) {
 			thread_cancel_sleep();
 			return -ERESTARTSYS;
 		}

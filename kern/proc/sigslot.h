@@ -33,7 +33,7 @@ int proc_signal_state(int sig);
  * that runs because of it still sees the old mask restored afterwards. */
 void proc_signal_mask(uint64_t mask);
 /* Is there something that must end an interruptible sleep? */
-static inline bool signal_pending(void) { return current()->intr; }
+static inline bool signal_pending(void) { return thread_interrupted(); }
 
 /* The signal for a user program's exception, and the line that says where: pid 7 (name): segmentation fault
  * at rip ... */

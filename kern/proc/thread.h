@@ -68,6 +68,17 @@ struct thread {
 
 static inline struct thread *current(void) { return this_cpu->thread; }
 
+/* Must an interruptible sleep of ours end? If so the way back to user mode will look why: whoever set intr may not have
+ * come to mark our CPU yet. */
+static inline bool
+thread_interrupted(void)
+{
+	if (!__atomic_load_n(&current()->intr, __ATOMIC_RELAXED))
+		return false;
+	cpu_set_thread_work(true);
+	return true;
+}
+
 /* New thread, READY but not queued: thread_start. Kernel thread: fn(arg) runs on its own stack; NULL when
  * out of memory. */
 struct thread *thread_create(const char *name, void (*fn)(void *), void *arg);

@@ -113,7 +113,7 @@ wait_step(struct waiter *w, int how, uint64_t deadline)
 	struct thread *t = w->thread;
 	int err = 0;
 
-	if ((how & WAIT_INTR) && __atomic_load_n(&t->intr, __ATOMIC_RELAXED)) {
+	if ((how & WAIT_INTR) && thread_interrupted()) {
 		thread_cancel_sleep();
 		waitq_del(w);
 		return -ERESTARTSYS;
@@ -122,7 +122,7 @@ wait_step(struct waiter *w, int how, uint64_t deadline)
 	thread_sleep_timed(deadline);
 	t->wait_for = NULL;
 	waitq_del(w);
-	if ((how & WAIT_INTR) && __atomic_load_n(&t->intr, __ATOMIC_RELAXED))
+	if ((how & WAIT_INTR) && thread_interrupted())
 		err = -ERESTARTSYS;
 	else if (deadline && clock_ns() >= deadline)
 		err = -ETIMEDOUT;
