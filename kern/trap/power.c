@@ -2,6 +2,7 @@
  *
  * Idea.       Ask nicely first (ACPI), then by what every PC had, then by force. Upper labs get a last word
  *             through shutdown_register: the page cache writes back, lab 13 stops the other CPUs. */
+#include "kern/boot/initcall.h"
 #include "kern/boot/print.h"
 #include "kern/mem/pagetable.h"
 #include "kern/trap/apic.h"
@@ -90,13 +91,12 @@ machine_poweroff(void)
 	halt();
 }
 
-_Noreturn void
-machine_reboot(void)
+/* Reset the machine by whatever way works; nothing is saved. */
+static _Noreturn void
+reset(void)
 {
 	struct { uint16_t limit; uint64_t base; } __attribute__((packed)) none = { 0, 0 };
 
-	hooks_run();
-	irq_off();
 	if (acpi.reset_addr)
 		register_write(acpi.reset_space, acpi.reset_addr, acpi.reset_value);
 	for (int i = 0; i < 100000 && inb(0x64) & 2; i++)
@@ -109,9 +109,41 @@ machine_reboot(void)
 }
 
 _Noreturn void
+machine_reboot(void)
+{
+	hooks_run();
+	irq_off();
+	reset();
+}
+
+/* The kernel word panic=N. Counts by the CMOS clock: after a panic nothing else is to be trusted, interrupts least. */
+static void
+panic_reboot(int seconds)
+{
+	int last = -1;
+
+	for (uint64_t spins = 0; seconds >= 0 && spins < 1ul << 36; spins++) {
+		outb(0x70, 0);                 /* seconds register (MC146818) */
+		int now = inb(0x71);
+		if (now != last)
+			seconds--;
+		last = now;
+	}
+	reset();
+}
+
+_Noreturn void
 machine_halt(void)
 {
 	hooks_run();
 	klog(LOG_ERR, "System halted.\n");
 	halt();
 }
+
+static void
+power_init(void)
+{
+	panic_set_reboot_hook(panic_reboot);
+}
+
+INITCALL(3, power_init);
