@@ -54,11 +54,13 @@ class Nursery:
                 subprocess.run(["cp", "-a", build.path(part), os.path.join(self.build, os.path.dirname(part))], check=True)
 
     def patch(self, name, back=False):
-        p = subprocess.run(["patch", "-p1", "-s", "-F3", "--no-backup-if-mismatch", *(["-R"] if back else []),
-                            "-i", os.path.join(HERE, name + ".patch")], cwd=self.tree, stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT, text=True)
-        if p.returncode:
-            raise MutantError(f"{name}.patch does not fit the sources any more: renew it\n{p.stdout}")
+        """All of it or nothing."""
+        for more in (["--dry-run"], []):
+            p = subprocess.run(["patch", "-p1", "-s", "-F3", "-l", "--no-backup-if-mismatch", *more, *(["-R"] if back else []),
+                                "-i", os.path.join(HERE, name + ".patch")], cwd=self.tree, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True)
+            if p.returncode:
+                raise MutantError(f"{name}.patch does not fit the sources any more: renew it\n{p.stdout}")
 
     def make(self, *goals):
         env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "ECLIPSE_BUILD")}
