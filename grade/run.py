@@ -65,6 +65,10 @@ def main():
     paths = [ROOT, os.path.join(ROOT, "grade", "host")]
     sys.path[:0] = paths
     sys.dont_write_bytecode = True
+    # make hands its command-line variables down in the environment; a make that a test runs elsewhere must not see them.
+    for name in ("B", "LAB", "TEST", "JOBS", "JSON", "JUNIT", "HIDDEN", "ROOTFS", "IMG", "V", "MAKEFLAGS", "MAKELEVEL", "MFLAGS",
+                 "MAKEOVERRIDES"):
+        os.environ.pop(name, None)
     os.environ.update(ECLIPSE_BUILD=args.build, PYTHONDONTWRITEBYTECODE="1",
                       PYTHONPATH=os.pathsep.join(filter(None, [*paths, os.environ.get("PYTHONPATH", "")])))
     if args.lab:
