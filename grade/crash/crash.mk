@@ -1,6 +1,6 @@
 # crash.mk - `make crash`: lose power at every moment of a dozen workloads, and look at what is left.
 #
-#   make crash                                all workloads, all checks, the mutants: some minutes
+#   make crash                                all workloads, all checks, 120 s (LOAD=) of load, the mutants: some minutes
 #   make crash W="append storm" IMAGES=5000   these, with so many images each; no mutants
 #   make crash W=append SEED=1 POINT=123 [VARIANT=4]   one image of the last recording again; IMAGE=file keeps it
 
@@ -10,6 +10,7 @@ POINT ?=
 VARIANT ?=
 IMAGES ?= 3000
 IMAGE ?=
+LOAD ?= $(if $(W),0,120)
 MUTANTS ?= $(if $(W),,1)
 
 CRASH_SRCS := $(addprefix grade/crash/,check.c model.c memdisk.c fsck_in.c) fs/eclipsefs/crc.c fs/eclipsefs/layout.c \
@@ -37,4 +38,4 @@ $(B)/bin/crashcheck: $(CRASH_SRCS) $(wildcard grade/crash/*.h fs/eclipsefs/*.h f
 crash: $(K)/kernel.elf $(B)/test-archive.cpio $(TOOLS) $(B)/bin/crashcheck
 	$(Q)MAKE='$(MAKE)' ECLIPSE_BUILD='$(B)' $(PYTEST_PYTHON) -B -m grade.crash.run --seed '$(SEED)' --images '$(IMAGES)' \
 		--jobs '$(JOBS)' $(if $(W),--workloads '$(W)') $(if $(POINT),--point '$(POINT)') \
-		$(if $(VARIANT),--variant '$(VARIANT)') $(if $(IMAGE),--image '$(IMAGE)') $(if $(MUTANTS),--mutants)
+		$(if $(VARIANT),--variant '$(VARIANT)') $(if $(IMAGE),--image '$(IMAGE)') --load '$(LOAD)' $(if $(MUTANTS),--mutants)

@@ -189,7 +189,10 @@ static void
 content_op(struct process *p, uint32_t object, uint32_t index)
 {
 	struct object *o = &p->objects[object];
-	o->ops = xgrow(o->ops, (o->nops + 1) * sizeof(*o->ops));
+	if (o->nops && o->ops[o->nops - 1] == index)
+		return;
+	if ((o->nops & (o->nops - 1)) == 0)
+		o->ops = xgrow(o->ops, (o->nops ? 2 * o->nops : 1) * sizeof(*o->ops));
 	o->ops[o->nops++] = index;
 }
 
@@ -230,18 +233,18 @@ snapshot_take(struct process *p)
 	memcpy(s->e, p->tree, s->n * sizeof(*s->e));
 	if (s->n)
 		qsort(s->e, s->n, sizeof(*s->e), entry_compare);
-	for (uint32_t o = 1; o <= p->nobjects; o++) {
+	for (size_t i = 0; i < s->n; i++) {
+		const char *target = p->objects[s->e[i].object].target;
 		uint64_t names = 0;
-		const struct entry *one = NULL;
-		for (size_t i = 0; i < s->n; i++) {
-			if (s->e[i].object != o)
+		bool first = true;
+		for (size_t j = 0; j < s->n; j++) {
+			if (s->e[j].object != s->e[i].object)
 				continue;
-			one = &s->e[i];
-			names += mix(one->hash);
+			first &= j >= i;
+			names += mix(s->e[j].hash);
 		}
-		const char *target = p->objects[o].target;
-		if (one)
-			s->hash += object_hash(names, one->mode, one->nlink, target, target ? strlen(target) : 0);
+		if (first)
+			s->hash += object_hash(names, s->e[i].mode, s->e[i].nlink, target, target ? strlen(target) : 0);
 	}
 	return s;
 }
@@ -303,8 +306,8 @@ op_apply(struct process *p, uint32_t index, struct snapshot *last)
 		return;
 	if (kind == CRASH_SYNC) {
 		op->promise = index;
-		for (uint32_t o = 1; o <= p->nobjects; o++)
-			content_op(p, o, index);
+		for (size_t i = 0; i < p->ntree; i++)
+			content_op(p, p->tree[i].object, index);
 	} else if (kind >= CRASH_WRITE && kind <= CRASH_FDATASYNC) {
 		struct entry *e = tree_find(p, op->r.path);
 		if (!e)
@@ -330,7 +333,8 @@ model_add(const struct crash_record *r)
 	struct process *p = &procs[r->proc];
 	if (r->index != p->n)
 		return;
-	p->ops = xgrow(p->ops, (p->n + 1) * sizeof(*p->ops));
+	if ((p->n & (p->n - 1)) == 0)
+		p->ops = xgrow(p->ops, (p->n ? 2 * p->n : 1) * sizeof(*p->ops));
 	p->ops[p->n] = (struct operation){ .r = *r };
 	if (p->n > 0) {
 		p->ops[p->n - 1].result = r->result;

@@ -68,9 +68,9 @@ class Recorder:
         os.unlink(self.path)
         os.rmdir(self.folder)
 
-    def qemu_args(self):
+    def qemu_args(self, names=("disk", "marks")):
         args = []
-        for name in ("disk", "marks"):
+        for name in names:
             args += ["-blockdev", f"driver=nbd,node-name={name},server.type=unix,server.path={self.path},export={name}",
                      "-device", f"virtio-blk-pci,drive={name}"]
         return args

@@ -5,6 +5,7 @@ user/tests/crash.c. Raises RecordError with the end of the console when the work
 """
 
 import os
+import struct
 import subprocess
 import tempfile
 
@@ -64,4 +65,24 @@ def record(name, log, seed=1, kernel=None, archive=None):
         if f"crash: {name}: done" not in console:
             raise RecordError(f"workload {name} failed:\n{console[-3000:]}")
     os.replace(unfinished, log)
+    return r.events
+
+
+def load(log, image, seconds, cpus=4, mem=96, hog=44, kernel=None, archive=None):
+    """Eight processes on `cpus` CPUs for so many seconds, short of memory. Leaves the unmounted disk in `image`, and in `log` a
+    recording of that disk and all announcements. Returns the number of operations."""
+    make_disk(image, 64, 2048)
+    with Recorder(b"", log + ".part") as r:
+        args = ["-drive", f"file={image},format=raw,if=none,id=d", "-device", "virtio-blk-pci,drive=d", *r.qemu_args(["marks"])]
+        console = boot(args, f"/tests/crash load /dev/vda /dev/vdb {seconds} {hog}", kernel, archive, cpus, mem, PATIENCE + 4 * seconds)
+    if r.problem:
+        raise RecordError(f"recording load: {r.problem}")
+    if "crash: load: done" not in console:
+        raise RecordError(f"workload load failed:\n{console[-3000:]}")
+    with open(log + ".part", "rb") as f, open(log, "wb") as g, open(image, "rb") as d:
+        disk = d.read()
+        g.write(b"ECRASH01" + struct.pack("<Q", len(disk)) + disk)
+        f.seek(16)
+        g.write(f.read())
+    os.unlink(log + ".part")
     return r.events

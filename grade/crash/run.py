@@ -156,6 +156,23 @@ def recovery_recorded(log, image, point, out, seed=1, images=500, jobs=1, kernel
     return check(out, seed, images, jobs, ("-m", log, "-M", point))[0]
 
 
+# ---------------------------------------------------------------- load
+
+def under_load(where, seconds):
+    """Eight processes on four CPUs, short of memory: afterwards fsck is clean and every name and byte is what the model says.
+    Returns the number of operations; raises CrashError."""
+    log, image = os.path.join(where, "load.log"), os.path.join(where, "load.img")
+    try:
+        n = record.load(log, image, seconds)
+    except record.RecordError as e:
+        raise CrashError(str(e)) from None
+    p = subprocess.run([build.tool("fsck.eclipsefs"), "-n", image], stdout=subprocess.PIPE, text=True)
+    status, out = checker(log, "-p", points_of(log) - 1, "-i", image)
+    if p.returncode or status or "note" in p.stdout:
+        raise CrashError(f"after {n} operations under load:\n{p.stdout}{out}")
+    return n
+
+
 # ---------------------------------------------------------------- everything
 
 def one_workload(name, args, where):
@@ -223,6 +240,7 @@ def main():
     ap.add_argument("--variant", type=int)
     ap.add_argument("--image")
     ap.add_argument("--jobs", type=int, default=2)
+    ap.add_argument("--load", type=int, default=0)
     ap.add_argument("--mutants", action="store_true")
     args = ap.parse_args()
     if args.point is not None:
@@ -236,6 +254,12 @@ def main():
     if not bad:
         more, worse = recover_all(names, args)
         total, bad = total + more, bad + worse
+    if not bad and args.load:
+        try:
+            print(f"{under_load(folder(), args.load)} operations by 8 processes on 4 CPUs in {args.load} s, short of memory: all good")
+        except CrashError as e:
+            bad += 1
+            print(e)
     print(f"{len(names)} workloads, {total} images in {time.monotonic() - began:.0f} s: {'FAILED' if bad else 'all good'}")
     if args.mutants and not bad:
         from grade.crash import mutants

@@ -51,6 +51,12 @@ def test_kernel_recovers(where):
     run.recovery_recorded(log, image, point, os.path.join(where, "recovery.log"), images=200)
 
 
+@pytest.mark.points(2)
+def test_load(where):
+    """Eight processes at once on four CPUs, short of memory: names and contents are what the model says."""
+    assert run.under_load(where, 5) > 200
+
+
 @pytest.fixture(scope="module")
 def nursery(where):
     return mutants.Nursery(os.path.join(where, "mutant"))

@@ -3,17 +3,19 @@
  * Idea.       Each workload is a short program of file operations, and every operation is announced on the marker disk before it is
  *             done (crash.h). The host then cuts the power at every point of the recording and looks whether what is found
  *             is what was promised.
- * Interface.  crash NAME [DISK [MARKERS]]: mounts DISK (/dev/vda) and runs the workload in it. Without a name: all
+ * Interface.  crash NAME [DISK [MARKERS [SECONDS [MIB]]]]: mounts DISK (/dev/vda) and runs the workload in it. Without a name: all
  *             workloads in the current directory, without markers. `crash walk DISK...` mounts and unmounts each disk.
  *
  * There is no host run.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <dirent.h>
 #include "say.h"
 #include "crash.h"
@@ -25,6 +27,8 @@ static uint32_t proc, op_index;
 static int32_t last_result;
 static int surprises;                   /* results that were neither success nor expected */
 static uint64_t seed;
+static unsigned seconds = 2;            /* of `load` */
+static uint64_t hog_mib;
 static char data[CHUNK] __attribute__((aligned(4096)));
 static union {
 	struct crash_record r;
@@ -482,12 +486,55 @@ mixture(void)
 	settle_all();
 }
 
+/* For `seconds`: files and directories of all kinds, under load. */
+static void
+churn(void)
+{
+	unsigned char have[24] = { 0 };
+	time_t end = time(NULL) + seconds;
+
+	for (unsigned d = 0; d < 3; d++)
+		make_dir(name("", "d", d));
+	for (unsigned i = 0; time(NULL) < end; i++) {
+		static const char *const dirs[] = { "d0", "d1", "d2" };
+		unsigned a = rnd(24), b = rnd(24), off = rnd(rnd(8) ? 60000 : 900000);
+		const char *path = name(dirs[a % 3], "f", a), *other = name(dirs[b % 3], "f", b);
+		if (!have[a]) {
+			if (have[b] && rnd(4) == 0)
+				add_name(other, path);
+			else
+				create(path);
+			have[a] = last_result >= 0;
+			continue;
+		}
+		switch (rnd(12)) {
+		case 0: drop(path); have[a] = 0; break;
+		case 1: cut(path, off); break;
+		case 2: settle(path); break;
+		case 3: put_sync(path, off, 1 + rnd(20000)); break;
+		case 4:
+			if (a != b && !have[b]) {
+				move(path, other);
+				have[a] = 0;
+				have[b] = 1;
+			}
+			break;
+		case 5: set_mode(path, 0600 | rnd(0100)); break;
+		default: put(path, off, 1 + rnd(rnd(4) ? 8000 : CHUNK - 1)); break;
+		}
+		if (i % 500 == 499)
+			settle_all();
+	}
+	settle_all();
+}
+
 static void many(void);
+static void load(void);
 
 static const struct workload { const char *name; void (*run)(void); } workloads[] = {
 	{ "append", append }, { "storm", storm }, { "overwrite", overwrite }, { "grow", grow }, { "truncate", truncates },
 	{ "full", full }, { "reuse", reuse }, { "many", many }, { "trees", trees }, { "links", links }, { "mmap", mapped },
-	{ "orphans", orphans }, { "mixture", mixture },
+	{ "orphans", orphans }, { "mixture", mixture }, { "load", load },
 };
 #define NWORKLOADS (sizeof workloads / sizeof workloads[0])
 
@@ -526,6 +573,42 @@ many(void)
 	for (unsigned i = 0; i < 5; i++)
 		if (waitpid(pids[i], &status, 0) != pids[i] || status != 0)
 			surprises++;
+}
+
+/* Takes memory and keeps using it, so that the page cache has to give way. */
+static void
+hog(void)
+{
+	uint64_t n = hog_mib << 20;
+	volatile char *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	for (;;)
+		for (uint64_t i = 0; p != MAP_FAILED && i < n; i += 4096)
+			p[i]++;
+}
+
+/* Eight processes for `seconds`, and one that takes memory. */
+static void
+load(void)
+{
+	pid_t pids[7], greedy = hog_mib ? fork() : -1;
+	int status;
+
+	if (greedy == 0)
+		hog();
+	for (unsigned i = 0; i < 7; i++) {
+		pids[i] = fork();
+		if (pids[i] == 0)
+			_exit(run_as(1 + i, churn));
+	}
+	churn();
+	for (unsigned i = 0; i < 7; i++)
+		if (waitpid(pids[i], &status, 0) != pids[i] || status != 0)
+			surprises++;
+	if (greedy > 0) {
+		kill(greedy, SIGKILL);
+		waitpid(greedy, &status, 0);
+	}
 }
 
 /* ---- running ---- */
@@ -623,6 +706,10 @@ main(int argc, char **argv)
 
 	if (argc < 2)
 		return run_all_here();
+	if (argc > 4)
+		seconds = (unsigned)atoi(argv[4]);
+	if (argc > 5)
+		hog_mib = (uint64_t)atoi(argv[5]);
 	if (!strcmp(argv[1], "walk"))
 		return walk_disks(argc - 2, argv + 2);
 	for (unsigned i = 0; i < NWORKLOADS; i++) {
