@@ -2,6 +2,7 @@
 #
 #   make crash                                all workloads, all checks, 120 s (LOAD=) of load, the mutants: some minutes
 #   make crash W="append storm" IMAGES=5000   these, with so many images each; no mutants
+#   make crash LAB=8 W=storm                  how it is without a journal
 #   make crash W=append SEED=1 POINT=123 [VARIANT=4]   one image of the last recording again; IMAGE=file keeps it
 
 W ?=
@@ -36,6 +37,7 @@ $(B)/bin/crashcheck: $(CRASH_SRCS) $(wildcard grade/crash/*.h fs/eclipsefs/*.h f
 
 .PHONY: crash
 crash: $(K)/kernel.elf $(B)/test-archive.cpio $(TOOLS) $(B)/bin/crashcheck
-	$(Q)MAKE='$(MAKE)' ECLIPSE_BUILD='$(B)' $(PYTEST_PYTHON) -B -m grade.crash.run --seed '$(SEED)' --images '$(IMAGES)' \
+	$(Q)MAKE='$(MAKE)' ECLIPSE_BUILD='$(B)' $(if $(LAB),ECLIPSE_LAB='$(LAB)') \
+		$(PYTEST_PYTHON) -B -m grade.crash.run --seed '$(SEED)' --images '$(IMAGES)' \
 		--jobs '$(JOBS)' $(if $(W),--workloads '$(W)') $(if $(POINT),--point '$(POINT)') \
 		$(if $(VARIANT),--variant '$(VARIANT)') $(if $(IMAGE),--image '$(IMAGE)') --load '$(LOAD)' $(if $(MUTANTS),--mutants)

@@ -12,11 +12,11 @@ import tempfile
 from grade.crash.nbd import Recorder
 from grade.eclipse import build
 
-# name: (MiB of disk, KiB of journal, CPUs, default share of the images)
+# name: (MiB of disk, KiB of journal, CPUs)
 WORKLOADS = {
     "append": (4, 256, 1), "storm": (4, 256, 1), "overwrite": (4, 256, 1), "grow": (4, 256, 1), "truncate": (4, 256, 1),
     "full": (4, 256, 1), "reuse": (4, 512, 1), "many": (8, 512, 2), "trees": (4, 256, 1), "links": (4, 256, 1), "mmap": (4, 256, 1),
-    "orphans": (4, 256, 1), "mixture": (4, 256, 1),
+    "orphans": (4, 256, 1), "mixture": (4, 256, 1), "idle": (4, 256, 1),
 }
 PATIENCE = 90
 
@@ -59,7 +59,7 @@ def record(name, log, seed=1, kernel=None, archive=None):
             start = f.read()
         unfinished = log + ".part"
         with Recorder(start, unfinished, seed) as r:
-            console = boot(r.qemu_args(), f"/tests/crash {name}", kernel, archive, cpus)
+            console = boot(r.qemu_args(), f"/tests/crash {name} /dev/vda /dev/vdb {seed}", kernel, archive, cpus)
         if r.problem:
             raise RecordError(f"recording {name}: {r.problem}")
         if f"crash: {name}: done" not in console:
@@ -68,13 +68,13 @@ def record(name, log, seed=1, kernel=None, archive=None):
     return r.events
 
 
-def load(log, image, seconds, cpus=4, mem=96, hog=44, kernel=None, archive=None):
+def load(log, image, seconds, seed=1, cpus=4, mem=96, hog=44, kernel=None, archive=None):
     """Eight processes on `cpus` CPUs for so many seconds, short of memory. Leaves the unmounted disk in `image`, and in `log` a
     recording of that disk and all announcements. Returns the number of operations."""
     make_disk(image, 64, 2048)
     with Recorder(b"", log + ".part") as r:
         args = ["-drive", f"file={image},format=raw,if=none,id=d", "-device", "virtio-blk-pci,drive=d", *r.qemu_args(["marks"])]
-        console = boot(args, f"/tests/crash load /dev/vda /dev/vdb {seconds} {hog}", kernel, archive, cpus, mem, PATIENCE + 4 * seconds)
+        console = boot(args, f"/tests/crash load /dev/vda /dev/vdb {seed} {seconds} {hog}", kernel, archive, cpus, mem, PATIENCE + 4 * seconds)
     if r.problem:
         raise RecordError(f"recording load: {r.problem}")
     if "crash: load: done" not in console:
