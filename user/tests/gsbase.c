@@ -1,4 +1,4 @@
-/* gsbase.c - a process that loads a segment register changes its own base address, and nobody else's.      (lab 11)
+/* gsbase.c - a process that loads a segment register changes its own base address, and nobody else's.      (lab 4)
  *
  * Idea.       Parent and child have the same GS base. The child loads GS with the null selector, which makes its base 0, and gives
  *             up the CPU, again and again; the parent looks whether its own base is still there.
