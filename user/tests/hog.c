@@ -48,7 +48,7 @@ main(void)
 	for (int i = 0; i < NEIGHBOURS; i++)
 		if ((pid[i] = fork()) == 0)
 			neighbour();
-	for (int round = 0; round < 20; round++) {
+	for (int round = 0; round < 3; round++) {
 		if ((victim = fork()) == 0)
 			hog();
 		waitpid(victim, &status, 0);
