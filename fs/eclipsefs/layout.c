@@ -45,8 +45,8 @@ efs_name_ok(const void *name, size_t len)
 	return true;
 }
 
-/* The superblock's checksum counts what follows it, too: over data and then their own CRC, the journal's checksum of
- * a superblock image would be the same for every superblock. */
+/* The superblock's checksum counts what follows it, too: over data and then their own CRC, the journal's
+ * checksum of a superblock image would be the same for every superblock. */
 static uint32_t
 super_crc(const struct efs_super *sb)
 {

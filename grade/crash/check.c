@@ -1,20 +1,28 @@
 /* check.c - cut the power at every point of a recording and look at what is left.
  *
- * Idea.       The recording (nbd.py) is played into a disk in memory. At a point in it the *base* is everything that a completed
- *             flush covers; *pending* are the writes after it, of which the disk may have any, in part:
+ * Idea.       The recording (nbd.py) is played into a disk in memory. At a point in it the *base* is
+ *             everything that a completed flush covers; *pending* are the writes after it, of which the
+ *             disk may have any, in part:
  *
- *                 base --flush done covers it--< pending: written, answered or not >-- the rest of the recording
+ *                 base --flush done covers it--< pending: written, answered or not >-- the rest
  *
- *             An image is the base and some sectors of the pending writes; variant 0 has all of them, 1 none, the others are drawn
- *             from (seed, point, variant). Each image is judged, in this process and with the tools' own sources:
- *                 1. as it was found: fsck -n is content, and the reader sees what the model allows; both look through the journal
- *                 2. it is recovered by the kernel's recovery, which may be cut off and begin again, or by fsck -y
+ *             An image is the base and some sectors of the pending writes; variant 0 has all of them, 1
+ *             none, the others are drawn from (seed, point, variant). Each image is judged, in this
+ *             process and with the tools' own sources:
+ *                 1. as it was found: fsck -n is content, and the reader sees what the model allows; both
+ *                    look through the journal
+ *                 2. it is recovered by the kernel's recovery, which may be cut off and begin again, or by
+ *                    fsck -y
  *                 3. fsck -n finds nothing, and names and contents are what the model allows
- * Interface.  crashcheck [-s SEED] [-n IMAGES] [-p POINT [-v VARIANT]] [-j JOBS] [-o IMAGE] [-i IMAGE] [-m LOG -M POINT] [-k] [-q] LOG
- *             -o writes the image of -p -v; -i judges names and contents of that file, a disk the kernel has recovered, at -p.
- *             -m, -M: LOG is the recording of a recovery, of a disk that was cut off at that point of another recording.
+ * Interface.  crashcheck [-s SEED] [-n IMAGES] [-p POINT [-v VARIANT]] [-j JOBS] [-o IMAGE] [-i IMAGE]
+ *             [-m LOG -M POINT] [-k] [-q] LOG
+ *             -o writes the image of -p -v; -i judges names and contents of that file, a disk the kernel
+ *             has recovered, at -p.
+ *             -m, -M: LOG is the recording of a recovery, of a disk that was cut off at that point of
+ *             another recording.
  *             -k: go on after a failure. Exit status 0 all good, 1 not, 2 could not run.
- * Invariants. I1 point p is the state after event p; (seed, point, variant) gives the same image in every run.
+ * Invariants. I1 point p is the state after event p; (seed, point, variant) gives the same image in every
+ *             run.
  *             I2 worker w of j looks at jobs w, w+j, ...: points only go forward in a worker.
  * Locks.      None: workers share counters only.
  */
@@ -359,7 +367,8 @@ fsck_judge(bool mend, bool clean)
 	}
 	if (status == 0 || (mend && status == 1))
 		return true;
-	explain("fsck %s%s: status %d\n%.1500s", mend ? "-y" : "-n", clean ? " after recovery" : "", status, fsck_text);
+	explain("fsck %s%s: status %d\n%.1500s", mend ? "-y" : "-n", clean ? " after recovery" : "", status,
+	    fsck_text);
 	return false;
 }
 
@@ -402,12 +411,13 @@ failure_say(size_t point, uint32_t variant)
 {
 	char text[6000];
 	char again[300];
-	snprintf(again, sizeof(again), "make crash W=%s SEED=%llu POINT=%zu VARIANT=%u", workload(), (unsigned long long)seed, point,
-	    variant);
+	snprintf(again, sizeof(again), "make crash W=%s SEED=%llu POINT=%zu VARIANT=%u", workload(),
+	    (unsigned long long)seed, point, variant);
 	if (first_log)
 		snprintf(again, sizeof(again), "crashcheck -m %s -M %zu -s %llu -p %zu -v %u %s", first_log, first_point,
 		    (unsigned long long)seed, point, variant, log_name);
-	int n = snprintf(text, sizeof(text), "FAILED %s: power lost after event %zu of %zu, %zu writes pending, variant %u\n%s"
+	int n = snprintf(text, sizeof(text),
+	    "FAILED %s: power lost after event %zu of %zu, %zu writes pending, variant %u\n%s"
 	    "  reproduce: %s\n", workload(), point, nevents, npending, variant, why, again);
 	if (!quiet && n > 0 && write(1, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1) < 0)
 		exit(2);
@@ -419,10 +429,13 @@ static int
 job_compare(const void *a, const void *b)
 {
 	const struct job *x = a, *y = b;
-	return x->point != y->point ? (x->point < y->point ? -1 : 1) : x->variant < y->variant ? -1 : x->variant > y->variant;
+	if (x->point != y->point)
+		return x->point < y->point ? -1 : 1;
+	return x->variant < y->variant ? -1 : x->variant > y->variant;
 }
 
-/* Spread `images` over the points. A marker or an answer changes what is promised, so every event is a point. */
+/* Spread `images` over the points. A marker or an answer changes what is promised, so every event is a
+ * point. */
 static struct job *
 jobs_make(uint64_t images, size_t *n)
 {
@@ -500,12 +513,14 @@ explore(uint64_t images, unsigned workers)
 		bad++;
 		printf("FAILED %s: a worker ended with status %#x; images under way:\n", workload(), status);
 		for (unsigned w = 0; w < workers; w++)
-			printf("  reproduce: make crash W=%s SEED=%llu POINT=%zu VARIANT=%u\n", workload(), (unsigned long long)seed,
-			    counts->now[w].point, counts->now[w].variant);
+			printf("  reproduce: make crash W=%s SEED=%llu POINT=%zu VARIANT=%u\n", workload(),
+			    (unsigned long long)seed, counts->now[w].point, counts->now[w].variant);
 	}
-	printf("%-10s %6zu events, %7llu images (%llu duplicates left out), %llu with a journal to replay (%llu transactions): %llu bad\n",
+	printf("%-10s %6zu events, %7llu images (%llu duplicates left out), %llu with a journal to replay "
+	    "(%llu transactions): %llu bad\n",
 	    workload(), nevents, (unsigned long long)counts->images, (unsigned long long)counts->same,
-	    (unsigned long long)counts->replayed, (unsigned long long)counts->transactions, (unsigned long long)counts->failed);
+	    (unsigned long long)counts->replayed, (unsigned long long)counts->transactions,
+	    (unsigned long long)counts->failed);
 	return bad || counts->failed;
 }
 
@@ -554,7 +569,8 @@ one_point(size_t point, uint32_t from, uint32_t upto, const char *save)
 	return bad;
 }
 
-/* A disk that the kernel has mounted, recovered and unmounted: fsck finds nothing, and it holds what is allowed at `point`. */
+/* A disk that the kernel has mounted, recovered and unmounted: fsck finds nothing, and it holds what is
+ * allowed at `point`. */
 static int
 recovered_judge(const char *path, size_t point)
 {
@@ -591,8 +607,8 @@ main(int argc, char **argv)
 		case 'M': first_point = strtoul(optarg, NULL, 0); break;
 		case 'k': keep_going = true; break;
 		case 'q': quiet = true; break;
-		default: die("usage", "crashcheck [-s SEED] [-n IMAGES] [-p POINT [-v VARIANT]] [-j JOBS] [-o IMAGE] [-i IMAGE] "
-		    "[-m LOG -M POINT] [-kq] LOG");
+		default: die("usage", "crashcheck [-s SEED] [-n IMAGES] [-p POINT [-v VARIANT]] [-j JOBS] [-o IMAGE] "
+		    "[-i IMAGE] [-m LOG -M POINT] [-kq] LOG");
 		}
 	}
 	if (optind != argc - 1 || workers < 1 || workers > 16)
@@ -610,6 +626,7 @@ main(int argc, char **argv)
 	if (recovered)
 		return recovered_judge(recovered, (size_t)point);
 	if (point >= 0)
-		return one_point((size_t)point, variant < 0 ? 0 : (uint32_t)variant, variant < 0 ? 16 : (uint32_t)variant + 1, save);
+		return variant < 0 ? one_point((size_t)point, 0, 16, save)
+		    : one_point((size_t)point, (uint32_t)variant, (uint32_t)variant + 1, save);
 	return explore(images, workers);
 }

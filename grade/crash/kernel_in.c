@@ -1,8 +1,9 @@
 /* kernel_in.c - the kernel's own recovery, fs/journal, on the memory disk.
  *
- * Idea.       The sources of lab 9 are compiled for the host and see a file system of which only the superblock and the disk exist: all
- *             that recovery uses. It can be stopped at any of its writes, as a power cut would; what it has written since its last
- *             flush is then kept by chance, sector by sector.
+ * Idea.       The sources of lab 9 are compiled for the host and see a file system of which only the
+ *             superblock and the disk exist: all that recovery uses. It can be stopped at any of its
+ *             writes, as a power cut would; what it has written since its last flush is then kept by
+ *             chance, sector by sector.
  * Interface.  kernel_recover(), kernel_text; memdisk.h.
  * Invariants. I1 memory of one run is a piece of arena[], given back at the next.
  * Locks.      None: one thread.

@@ -1,7 +1,8 @@
 /* memdisk.c - a disk in memory, in place of the host tools' image.c.
  *
- * Idea.       The tools' own sources (replay, fsck, the reader) are linked with this, so that ten thousand images are looked at without
- *             a file or a process each. After memdisk_mark() the first write to a block saves it; memdisk_restore() goes back.
+ * Idea.       The tools' own sources (replay, fsck, the reader) are linked with this, so that ten thousand
+ *             images are looked at without a file or a process each. After memdisk_mark() the first write
+ *             to a block saves it; memdisk_restore() goes back.
  * Interface.  memdisk.h, and the functions of fs/eclipsefs/host/image.h.
  * Invariants. I1 a block is in the undo list once, with its content at the mark.
  * Locks.      None.

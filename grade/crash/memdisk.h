@@ -17,8 +17,8 @@ size_t memdisk_size(void);
 int fsck_run(bool mend);
 extern char fsck_text[8192];
 
-/* kernel_in.c: the kernel's recovery of the memory disk, stopped after so many writes if that is not negative.
- * 0; 1: it was stopped; -errno. */
+/* kernel_in.c: the kernel's recovery of the memory disk, stopped after so many writes if that is not
+ * negative. 0; 1: it was stopped; -errno. */
 int kernel_recover(int64_t cut_after);
 extern char kernel_text[512];
 

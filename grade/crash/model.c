@@ -1,18 +1,21 @@
 /* model.c - the oracle: what may be found after a crash.
  *
- * Idea.       Every process works alone in /p<N>, and its operations are numbered. When b is the last one announced, then
+ * Idea.       Every process works alone in /p<N>, and its operations are numbered. When b is the last one
+ *             announced, then
  *
- *                 names     are those after the first k operations, for one k with lo <= k <= b+1: changes of names reach the disk
- *                           in order, each whole or not at all. lo: what fsync, sync or O_SYNC have promised by then.
- *                 contents  of a file: each byte is what it was at the file's last returned sync, or what an operation since
- *                           then (b included) has put there, or zero where since then the file was cut or has grown.
- *                           The size lies among those it has had since.
+ *                 names     are those after the first k operations, for one k with lo <= k <= b+1: changes
+ *                           of names reach the disk in order, each whole or not at all. lo: what fsync,
+ *                           sync or O_SYNC have promised by then.
+ *                 contents  of a file: each byte is what it was at the file's last returned sync, or what
+ *                           an operation since then (b included) has put there, or zero where since then
+ *                           the file was cut or has grown. The size lies among those it has had since.
  *
- *             So a file that was synced and not touched since is exact, and nothing that is foreign to a file ever shows in it.
- *             fsync(f) promises f's content and every name operation on f so far; fdatasync(f) the content; fsync(dir) every name
- *             operation in it; sync everything.
- * Interface.  model_add() all records in any order of processes, model_finish(); then for each point model_announced() as records
- *             appear (points only go forward; model_reset() goes back to the start), and model_check().
+ *             So a file that was synced and not touched since is exact, and nothing that is foreign to a
+ *             file ever shows in it. fsync(f) promises f's content and every name operation on f so far;
+ *             fdatasync(f) the content; fsync(dir) every name operation in it; sync everything.
+ * Interface.  model_add() all records in any order of processes, model_finish(); then for each point
+ *             model_announced() as records appear (points only go forward; model_reset() goes back to the
+ *             start), and model_check().
  * Invariants. I1 snapshot[k] is the tree after k operations; equal neighbours share it.
  *             I2 an object's base is its content at operation base_at, made by going forward only.
  * Locks.      None.
@@ -98,7 +101,8 @@ mix(uint64_t x)
 static uint64_t
 object_hash(uint64_t names, uint32_t mode, uint32_t nlink, const void *target, size_t n)
 {
-	return mix(names ^ mix((mode & S_IFMT) * 0x9e3779b97f4a7c15ull + nlink) ^ (S_ISLNK(mode) ? model_hash(target, n) : 0));
+	uint64_t text = S_ISLNK(mode) ? model_hash(target, n) : 0;
+	return mix(names ^ mix((mode & S_IFMT) * 0x9e3779b97f4a7c15ull + nlink) ^ text);
 }
 
 static void __attribute__((format(printf, 3, 4)))
@@ -111,8 +115,8 @@ explain(char *why, size_t room, const char *fmt, ...)
 	va_end(ap);
 }
 
-static const char *const op_names[] = { "begin", "create", "write", "write O_SYNC", "truncate", "fsync", "fdatasync", "sync", "mkdir",
-	"rmdir", "unlink", "rename", "link", "symlink", "chmod", "other", "end" };
+static const char *const op_names[] = { "begin", "create", "write", "write O_SYNC", "truncate", "fsync",
+	"fdatasync", "sync", "mkdir", "rmdir", "unlink", "rename", "link", "symlink", "chmod", "other", "end" };
 
 /* ---- the tree while operations are gone through ---- */
 
@@ -129,7 +133,8 @@ static void
 tree_add(struct process *p, const char *path, uint32_t object)
 {
 	p->tree = xgrow(p->tree, (p->ntree + 1) * sizeof(*p->tree));
-	p->tree[p->ntree++] = (struct entry){ .path = path, .hash = model_hash(path, strlen(path)), .object = object };
+	p->tree[p->ntree++] = (struct entry){ .path = path, .object = object,
+		.hash = model_hash(path, strlen(path)) };
 }
 
 static void
@@ -417,7 +422,8 @@ base_apply(struct object *o, uint32_t proc, const struct operation *op)
 		o->base[x] = crash_byte(crash_id(proc, op->r.index), x);
 }
 
-/* Bring the base of `o` to its last sync that has returned. Returns how many of its operations follow and have begun. */
+/* Bring the base of `o` to its last sync that has returned. Returns how many of its operations follow and
+ * have begun. */
 static size_t
 base_advance(struct process *p, uint32_t proc, struct object *o)
 {
@@ -432,7 +438,8 @@ base_advance(struct process *p, uint32_t proc, struct object *o)
 
 /* Whether byte x may be `byte`, given `later` operations after the base. */
 static bool
-byte_ok(const struct process *p, uint32_t proc, const struct object *o, size_t later, uint64_t x, uint8_t byte)
+byte_ok(const struct process *p, uint32_t proc, const struct object *o, size_t later, uint64_t x,
+    uint8_t byte)
 {
 	bool zero = x >= o->base_size;
 	if (!zero && o->base[x] == byte)
@@ -495,7 +502,8 @@ content_ok(struct process *p, uint32_t proc, uint32_t object, const struct found
 	const char *since = o->base_ops ? op_names[p->ops[o->ops[o->base_ops - 1]].r.op] : "none";
 	uint32_t at = o->base_ops ? o->ops[o->base_ops - 1] : 0;
 	if (f->size < min || f->size > max) {
-		explain(why, room, "/%s: size %llu, should be %llu..%llu (last sync: %s, operation %u; %zu begun since)\n", f->path,
+		explain(why, room,
+		    "/%s: size %llu, should be %llu..%llu (last sync: %s, operation %u; %zu begun since)\n", f->path,
 		    (unsigned long long)f->size, (unsigned long long)min, (unsigned long long)max, since, at, later);
 		return false;
 	}
@@ -505,9 +513,9 @@ content_ok(struct process *p, uint32_t proc, uint32_t object, const struct found
 	for (uint64_t x = 0; x < f->size; x++) {
 		if (byte_ok(p, proc, o, later, x, f->data[x]))
 			continue;
-		explain(why, room, "/%s: byte %llu of %llu is 0x%02x: nothing written there (last sync: %s, operation %u: size %llu; "
-		    "%zu begun since)\n", f->path, (unsigned long long)x, (unsigned long long)f->size, f->data[x], since, at,
-		    (unsigned long long)o->base_size, later);
+		explain(why, room, "/%s: byte %llu of %llu is 0x%02x: nothing written there "
+		    "(last sync: %s, operation %u: size %llu; %zu begun since)\n", f->path, (unsigned long long)x,
+		    (unsigned long long)f->size, f->data[x], since, at, (unsigned long long)o->base_size, later);
 		return false;
 	}
 	return true;
@@ -574,7 +582,8 @@ names_explain(const struct snapshot *s, const struct found *f, size_t n, char *w
 }
 
 static bool
-contents_ok(struct process *p, uint32_t proc, const struct snapshot *s, const struct found *f, size_t n, char *why, size_t room)
+contents_ok(struct process *p, uint32_t proc, const struct snapshot *s, const struct found *f, size_t n,
+    char *why, size_t room)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct entry *e = snapshot_find(s, f[i].hash);

@@ -1,8 +1,9 @@
 """Journals that are broken on purpose: each must be found out, or the exploration is worth nothing.
 
-Idea.       mutants/NAME.patch says in its first line what is broken and in the second which workloads show it. The tree is copied
-            once to $(B)/crash/mutant; each patch is applied there, built, explored and taken back. A mutant of recovery only
-            needs the checker, since that has the kernel's recovery in it, and recordings of the sound kernel.
+Idea.       mutants/NAME.patch says in its first line what is broken and in the second which workloads show
+            it. The tree is copied once to $(B)/crash/mutant; each patch is applied there, built, explored
+            and taken back. A mutant of recovery only needs the checker, since that has the kernel's
+            recovery in it, and recordings of the sound kernel.
 Interface.  try_all(), try_one(); a mutant that no image gives away is a failure.
 """
 
@@ -51,22 +52,25 @@ class Nursery:
                 subprocess.run(["cp", "-a", source, self.tree], check=True)
         for part in ("obj", "bin", "crash/obj", "flags.kernel", "flags.user", "flags.root"):
             if os.path.exists(build.path(part)):
-                subprocess.run(["cp", "-a", build.path(part), os.path.join(self.build, os.path.dirname(part))], check=True)
+                target = os.path.join(self.build, os.path.dirname(part))
+                subprocess.run(["cp", "-a", build.path(part), target], check=True)
 
     def patch(self, name, back=False):
         """All of it or nothing."""
         for more in (["--dry-run"], []):
-            p = subprocess.run(["patch", "-p1", "-s", "-F3", "-l", "--no-backup-if-mismatch", *more, *(["-R"] if back else []),
-                                "-i", os.path.join(HERE, name + ".patch")], cwd=self.tree, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True)
+            argv = ["patch", "-p1", "-s", "-F3", "-l", "--no-backup-if-mismatch", *more]
+            argv += ["-R"] if back else []
+            p = subprocess.run([*argv, "-i", os.path.join(HERE, name + ".patch")], cwd=self.tree,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             if p.returncode:
                 raise MutantError(f"{name}.patch does not fit the sources any more: renew it\n{p.stdout}")
 
     def make(self, *goals):
-        env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "ECLIPSE_BUILD")}
-        p = subprocess.run([os.environ.get("MAKE", "make").split()[0], "-C", self.tree, "-j2", "--no-print-directory",
-                            f"B={self.build}", *goals], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env,
-                           errors="replace")
+        no = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "ECLIPSE_BUILD")
+        env = {k: v for k, v in os.environ.items() if k not in no}
+        argv = [os.environ.get("MAKE", "make").split()[0], "-C", self.tree, "-j2", "--no-print-directory"]
+        p = subprocess.run([*argv, f"B={self.build}", *goals], stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, text=True, env=env, errors="replace")
         if p.returncode:
             raise MutantError(f"a mutant does not build:\n{p.stdout[-3000:]}")
 
@@ -93,8 +97,9 @@ class Nursery:
                 return f"{workload}: the workload did not come to its end: {str(e)[:200]}"
         elif not os.path.exists(log):
             record.record(workload, log, seed)
-        p = subprocess.run([os.path.join(self.build, "bin", "crashcheck"), "-s", str(seed), "-n", str(images), log],
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        checker = os.path.join(self.build, "bin", "crashcheck")
+        p = subprocess.run([checker, "-s", str(seed), "-n", str(images), log], stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, text=True, errors="replace")
         return p.stdout if p.returncode else None
 
 

@@ -1,13 +1,14 @@
 """A disk that remembers everything: an NBD server for two disks, one under test and one for markers.
 
-Idea.       QEMU's disk is this server. Each write and flush is noted when it comes in and again when it has been answered, in one
-            order together with the markers that the workload writes to the second disk. Unlike a log that knows only
-            when requests were made, this tells what a flush may be trusted to cover: only writes answered before it came in.
-            Answers are held back a moment and given in random order, as a disk with a queue would: a file system that does not
-            wait for its writes is found out.
-Interface.  with Recorder(image_bytes, log_path, seed) as r: QEMU with r.qemu_args(); after it ended: r.problem, r.events.
-            The log: "ECRASH01", u64 size, the disk as it was; then events: u8 kind, 3 zero bytes, u32 id, u64 offset, u32 length,
-            u32 zero, and length bytes of data. Kinds: see below.
+Idea.       QEMU's disk is this server. Each write and flush is noted when it comes in and again when it
+            has been answered, in one order together with the markers that the workload writes to the
+            second disk. Unlike a log that knows only when requests were made, this tells what a flush may
+            be trusted to cover: only writes answered before it came in. Answers are held back a moment and
+            given in random order, as a disk with a queue would: a file system that does not wait for its
+            writes is found out.
+Interface.  with Recorder(image_bytes, log_path, seed) as r: QEMU with r.qemu_args(); after it ended:
+            r.problem, r.events. The log: "ECRASH01", u64 size, the disk as it was; then events: u8 kind, 3
+            zero bytes, u32 id, u64 offset, u32 length, u32 zero, and length bytes of data. Kinds: see below.
 """
 
 import os
@@ -71,7 +72,8 @@ class Recorder:
     def qemu_args(self, names=("disk", "marks")):
         args = []
         for name in names:
-            args += ["-blockdev", f"driver=nbd,node-name={name},server.type=unix,server.path={self.path},export={name}",
+            server = f"server.type=unix,server.path={self.path}"
+            args += ["-blockdev", f"driver=nbd,node-name={name},{server},export={name}",
                      "-device", f"virtio-blk-pci,drive={name}"]
         return args
 
@@ -176,7 +178,8 @@ class Recorder:
         if kind == CMD_DISC:
             c.state = "closed"
             return False
-        if kind not in (CMD_READ, CMD_WRITE, CMD_FLUSH) or (kind != CMD_FLUSH and offset + length > len(disk)):
+        outside = kind != CMD_FLUSH and offset + length > len(disk)
+        if outside or kind not in (CMD_READ, CMD_WRITE, CMD_FLUSH):
             self.answer(c, handle, EINVAL)
         elif kind == CMD_READ:
             self.answer(c, handle, 0, bytes(disk[offset:offset + length]))

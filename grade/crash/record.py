@@ -1,7 +1,8 @@
 """Runs one workload in QEMU and keeps what its disk was told.
 
-record(name, log, ...) makes a small file system, boots the kernel with it as /dev/vda and a marker disk as /dev/vdb, and runs
-user/tests/crash.c. Raises RecordError with the end of the console when the workload did not come to its end.
+record(name, log, ...) makes a small file system, boots the kernel with it as /dev/vda and a marker disk as
+/dev/vdb, and runs user/tests/crash.c. Raises RecordError with the end of the console when the workload did
+not come to its end.
 """
 
 import os
@@ -14,8 +15,9 @@ from grade.eclipse import build
 
 # name: (MiB of disk, KiB of journal, CPUs)
 WORKLOADS = {
-    "append": (4, 256, 1), "storm": (4, 256, 1), "overwrite": (4, 256, 1), "grow": (4, 256, 1), "truncate": (4, 256, 1),
-    "full": (4, 256, 1), "reuse": (4, 512, 1), "many": (8, 512, 2), "trees": (4, 256, 1), "links": (4, 256, 1), "mmap": (4, 256, 1),
+    "append": (4, 256, 1), "storm": (4, 256, 1), "overwrite": (4, 256, 1), "grow": (4, 256, 1),
+    "truncate": (4, 256, 1), "full": (4, 256, 1), "reuse": (4, 512, 1), "many": (8, 512, 4),
+    "trees": (4, 256, 1), "links": (4, 256, 1), "mmap": (4, 256, 1),
     "orphans": (4, 256, 1), "mixture": (4, 256, 1), "idle": (4, 256, 1),
 }
 PATIENCE = 90
@@ -26,17 +28,20 @@ class RecordError(AssertionError):
 
 
 def make_disk(path, mib, journal_kib):
-    subprocess.run([build.tool("mkfs.eclipsefs"), "-q", "-s", f"{mib}M", "-J", f"{journal_kib}K", path], check=True)
+    argv = [build.tool("mkfs.eclipsefs"), "-q", "-s", f"{mib}M", "-J", f"{journal_kib}K", path]
+    subprocess.run(argv, check=True)
 
 
 def boot(args, command, kernel=None, archive=None, cpus=1, mem=128, patience=PATIENCE):
     """One QEMU run of `command` as the only program. Returns what the console said."""
-    argv = [build.QEMU, "-machine", "pc", "-cpu", "max", "-accel", "tcg", "-m", str(mem), "-smp", str(cpus), "-display", "none",
-            "-nodefaults", "-no-user-config", "-net", "none", "-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
-            "-kernel", build.need(kernel or build.kernel()), "-initrd", build.need(archive or build.path("test-archive.cpio")),
-            "-append", f"root=none loglevel=4 init=/bin/init -- {command}", *args]
+    archive = build.need(archive or build.path("test-archive.cpio"))
+    argv = [build.QEMU, "-machine", "pc", "-cpu", "max", "-accel", "tcg", "-m", str(mem), "-smp", str(cpus),
+            "-display", "none", "-nodefaults", "-no-user-config", "-net", "none", "-serial", "stdio",
+            "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-kernel", build.need(kernel or build.kernel()),
+            "-initrd", archive, "-append", f"root=none loglevel=4 init=/bin/init -- {command}", *args]
     try:
-        p = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=patience)
+        p = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           timeout=patience)
     except subprocess.TimeoutExpired as e:
         raise RecordError(f"{command}: not done after {patience} s:\n" + tail(e.stdout or b"")) from None
     console = p.stdout.decode("utf-8", "replace").replace("\r", "")
@@ -59,7 +64,8 @@ def record(name, log, seed=1, kernel=None, archive=None):
             start = f.read()
         unfinished = log + ".part"
         with Recorder(start, unfinished, seed) as r:
-            console = boot(r.qemu_args(), f"/tests/crash {name} /dev/vda /dev/vdb {seed}", kernel, archive, cpus)
+            command = f"/tests/crash {name} /dev/vda /dev/vdb {seed}"
+            console = boot(r.qemu_args(), command, kernel, archive, cpus)
         if r.problem:
             raise RecordError(f"recording {name}: {r.problem}")
         if f"crash: {name}: done" not in console:
@@ -69,12 +75,14 @@ def record(name, log, seed=1, kernel=None, archive=None):
 
 
 def load(log, image, seconds, seed=1, cpus=4, mem=96, hog=44, kernel=None, archive=None):
-    """Eight processes on `cpus` CPUs for so many seconds, short of memory. Leaves the unmounted disk in `image`, and in `log` a
-    recording of that disk and all announcements. Returns the number of operations."""
+    """Eight processes on `cpus` CPUs for so many seconds, short of memory. Leaves the unmounted disk in
+    `image`, and in `log` a recording of that disk and all announcements. Returns the number of operations."""
     make_disk(image, 64, 2048)
     with Recorder(b"", log + ".part") as r:
-        args = ["-drive", f"file={image},format=raw,if=none,id=d", "-device", "virtio-blk-pci,drive=d", *r.qemu_args(["marks"])]
-        console = boot(args, f"/tests/crash load /dev/vda /dev/vdb {seed} {seconds} {hog}", kernel, archive, cpus, mem, PATIENCE + 4 * seconds)
+        args = ["-drive", f"file={image},format=raw,if=none,id=d", "-device", "virtio-blk-pci,drive=d"]
+        command = f"/tests/crash load /dev/vda /dev/vdb {seed} {seconds} {hog}"
+        args += r.qemu_args(["marks"])
+        console = boot(args, command, kernel, archive, cpus, mem, PATIENCE + 4 * seconds)
     if r.problem:
         raise RecordError(f"recording load: {r.problem}")
     if "crash: load: done" not in console:

@@ -1,8 +1,10 @@
-"""`make crash`: record the workloads, cut the power everywhere, let the kernel recover a sample, and try the mutants.
+"""`make crash`: record the workloads, cut the power everywhere, let the kernel recover a sample, and try
+the mutants.
 
-Idea.       record.py makes $(B)/crash/NAME.log; crashcheck (check.c) looks at thousands of images of each; a few images of each
-            are also mounted, walked, changed and unmounted by the kernel itself and judged again; one recovery of each is
-            recorded like a workload, and the power is cut in it, too. Mutants: mutants.py.
+Idea.       record.py makes $(B)/crash/NAME.log; crashcheck (check.c) looks at thousands of images of each;
+            a few images of each are also mounted, walked, changed and unmounted by the kernel itself and
+            judged again; one recovery of each is recorded like a workload, and the power is cut in it,
+            too. Mutants: mutants.py.
 Interface.  python3 -m grade.crash.run; see crash.mk. The functions are what test_crash.py calls.
 """
 
@@ -40,8 +42,8 @@ def log_of(name, where=None):
 
 def checker(log, *args):
     """Runs crashcheck; returns (status, output)."""
-    p = subprocess.run([build.tool("crashcheck"), *map(str, args), log], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                       text=True, errors="replace")
+    p = subprocess.run([build.tool("crashcheck"), *map(str, args), log], stdout=subprocess.PIPE,
+                       stderr=subprocess.STDOUT, text=True, errors="replace")
     return p.returncode, p.stdout
 
 
@@ -100,13 +102,14 @@ def gpt_disk(images, path):
 
     def header(mine, other, table):
         def head(crc):
-            return struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, crc, 0, mine, other, 34, total - 34, b"\x77" * 16,
-                               table, 128, 128, zlib.crc32(entries))
+            return struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, crc, 0, mine, other, 34,
+                               total - 34, b"\x77" * 16, table, 128, 128, zlib.crc32(entries))
         return head(zlib.crc32(head(0)))
 
     with open(path, "wb") as f:
         f.truncate(total * SECTOR)
-        f.write(bytes(446) + struct.pack("<4B4BII", 0, 0, 2, 0, 0xEE, 255, 255, 255, 1, total - 1) + bytes(48) + b"\x55\xaa")
+        mbr = struct.pack("<4B4BII", 0, 0, 2, 0, 0xEE, 255, 255, 255, 1, total - 1)
+        f.write(bytes(446) + mbr + bytes(48) + b"\x55\xaa")
         f.write(header(1, total - 1, 2).ljust(SECTOR, b"\0") + entries)
         for image, at in zip(images, offsets):
             with open(image, "rb") as g:
@@ -118,7 +121,8 @@ def gpt_disk(images, path):
 
 
 def kernel_recovers(samples, where, kernel=None, archive=None):
-    """Lets the kernel mount, walk, change and unmount [(log, image, point)], then judges what it left. Raises CrashError."""
+    """Lets the kernel mount, walk, change and unmount [(log, image, point)], then judges what it left.
+    Raises CrashError."""
     for at in range(0, len(samples), DISKS):
         part = samples[at:at + DISKS]
         disk = os.path.join(where, "all.img")
@@ -135,7 +139,8 @@ def kernel_recovers(samples, where, kernel=None, archive=None):
             with open(disk, "rb") as f, open(image + ".after", "wb") as g:
                 f.seek(offset)
                 g.write(f.read(os.path.getsize(image)))
-            p = subprocess.run([build.tool("fsck.eclipsefs"), "-n", image + ".after"], stdout=subprocess.PIPE, text=True)
+            fsck = [build.tool("fsck.eclipsefs"), "-n", image + ".after"]
+            p = subprocess.run(fsck, stdout=subprocess.PIPE, text=True)
             status, out = checker(log, "-p", point, "-i", image + ".after")
             if p.returncode or status or "note" in p.stdout:
                 raise CrashError(f"{image}, recovered by the kernel to {image}.after:\n{p.stdout}{out}")
@@ -159,8 +164,8 @@ def recovery_recorded(log, image, point, out, seed=1, images=500, jobs=1, kernel
 # ---------------------------------------------------------------- load
 
 def under_load(where, seconds, seed=1):
-    """Eight processes on four CPUs, short of memory: afterwards fsck is clean and every name and byte is what the model says.
-    Returns the number of operations; raises CrashError."""
+    """Eight processes on four CPUs, short of memory: afterwards fsck is clean and every name and byte is
+    what the model says. Returns the number of operations; raises CrashError."""
     log, image = os.path.join(where, "load.log"), os.path.join(where, "load.img")
     try:
         n = record.load(log, image, seconds, seed)
@@ -209,9 +214,12 @@ def recover_all(names, args):
             samples += [(log_of(name), *s) for s in found]
             again.append((name, *found[1]))
         kernel_recovers(samples, where)
-        print(f"{len(samples)} images mounted, walked, changed and unmounted by the kernel: all good", flush=True)
+        print(f"{len(samples)} images mounted, walked, changed and unmounted by the kernel: all good",
+              flush=True)
         with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-            total = sum(pool.map(lambda s: recovery_recorded(log_of(s[0]), s[1], s[2], s[1].replace(".img", ".log"), args.seed), again))
+            def one(s):
+                return recovery_recorded(log_of(s[0]), s[1], s[2], s[1].replace(".img", ".log"), args.seed)
+            total = sum(pool.map(one, again))
         print(f"power lost during {len(again)} recoveries: {total} images, all good", flush=True)
     except CrashError as e:
         bad += 1
@@ -256,11 +264,13 @@ def main():
         total, bad = total + more, bad + worse
     if not bad and args.load:
         try:
-            print(f"{under_load(folder(), args.load, args.seed)} operations by 8 processes on 4 CPUs in {args.load} s, short of memory: all good")
+            n = under_load(folder(), args.load, args.seed)
+            print(f"{n} operations by 8 processes on 4 CPUs in {args.load} s, short of memory: all good")
         except CrashError as e:
             bad += 1
             print(e)
-    print(f"{len(names)} workloads, {total} images in {time.monotonic() - began:.0f} s: {'FAILED' if bad else 'all good'}")
+    verdict = "FAILED" if bad else "all good"
+    print(f"{len(names)} workloads, {total} images in {time.monotonic() - began:.0f} s: {verdict}")
     if args.mutants and not bad:
         from grade.crash import mutants
         bad += mutants.try_all(args.seed)

@@ -1,10 +1,11 @@
 /* crash.c - the workloads whose disk writes `make crash` records.                                (lab 9)
  *
- * Idea.       Each workload is a short program of file operations, and every operation is announced on the marker disk before it is
- *             done (crash.h). The host then cuts the power at every point of the recording and looks whether what is found
- *             is what was promised.
- * Interface.  crash NAME [DISK [MARKERS [SEED [SECONDS [MIB]]]]]: mounts DISK (/dev/vda) and runs the workload in it. Without a name: all
- *             workloads in the current directory, without markers. `crash walk DISK...` mounts and unmounts each disk.
+ * Idea.       Each workload is a short program of file operations, and every operation is announced on the
+ *             marker disk before it is done (crash.h). The host then cuts the power at every point of the
+ *             recording and looks whether what is found is what was promised.
+ * Interface.  crash NAME [DISK [MARKERS [SEED [SECONDS [MIB]]]]]: mounts DISK (/dev/vda) and runs the
+ *             workload in it. Without a name: all workloads in the current directory, without markers.
+ *             `crash walk DISK...` mounts and unmounts each disk.
  *
  * There is no host run.
  */
@@ -41,8 +42,8 @@ static union {
 static void
 announce(enum crash_op op, const char *path, const char *path2, uint64_t off, uint64_t len)
 {
-	mark.r = (struct crash_record){ .magic = CRASH_MAGIC, .proc = proc, .index = op_index++, .op = op, .result = last_result,
-		.off = off, .len = len };
+	mark.r = (struct crash_record){ .magic = CRASH_MAGIC, .proc = proc, .index = op_index++, .op = op,
+		.result = last_result, .off = off, .len = len };
 	if (path)
 		strcpy(mark.r.path, path);
 	if (path2)
@@ -59,7 +60,8 @@ returned(long r)
 {
 	last_result = r < 0 ? -errno : (int32_t)r;
 	if (r < 0 && errno != ENOSPC) {
-		say("crash: operation %u (%u) of process %u on %s: %s\n", op_index - 1, mark.r.op, proc, mark.r.path, strerror(errno));
+		say("crash: operation %u (%u) of process %u on %s: %s\n", op_index - 1, mark.r.op, proc, mark.r.path,
+			strerror(errno));
 		surprises++;
 	}
 	return last_result;
@@ -108,8 +110,17 @@ do_write(enum crash_op op, const char *path, uint64_t off, uint32_t len)
 	return r;
 }
 
-static long put(const char *path, uint64_t off, uint32_t len) { return do_write(CRASH_WRITE, path, off, len); }
-static long put_sync(const char *path, uint64_t off, uint32_t len) { return do_write(CRASH_WRITE_SYNC, path, off, len); }
+static long
+put(const char *path, uint64_t off, uint32_t len)
+{
+	return do_write(CRASH_WRITE, path, off, len);
+}
+
+static long
+put_sync(const char *path, uint64_t off, uint32_t len)
+{
+	return do_write(CRASH_WRITE_SYNC, path, off, len);
+}
 
 static void
 cut(const char *path, uint64_t size)
@@ -131,13 +142,13 @@ do_sync(enum crash_op op, const char *path)
 static void settle(const char *path) { do_sync(CRASH_FSYNC, path); }
 static void settle_data(const char *path) { do_sync(CRASH_FDATASYNC, path); }
 static void settle_all(void) { announce(CRASH_SYNC, NULL, NULL, 0, 0); sync(); returned(0); }
-static void make_dir(const char *path) { announce(CRASH_MKDIR, path, NULL, 0, 0); returned(mkdir(path, 0755)); }
-static void drop_dir(const char *path) { announce(CRASH_RMDIR, path, NULL, 0, 0); returned(rmdir(path)); }
-static void drop(const char *path) { announce(CRASH_UNLINK, path, NULL, 0, 0); returned(unlink(path)); }
+static void make_dir(const char *p) { announce(CRASH_MKDIR, p, NULL, 0, 0); returned(mkdir(p, 0755)); }
+static void drop_dir(const char *p) { announce(CRASH_RMDIR, p, NULL, 0, 0); returned(rmdir(p)); }
+static void drop(const char *p) { announce(CRASH_UNLINK, p, NULL, 0, 0); returned(unlink(p)); }
 static void move(const char *a, const char *b) { announce(CRASH_RENAME, a, b, 0, 0); returned(rename(a, b)); }
 static void add_name(const char *a, const char *b) { announce(CRASH_LINK, a, b, 0, 0); returned(link(a, b)); }
-static void point(const char *text, const char *b) { announce(CRASH_SYMLINK, text, b, 0, 0); returned(symlink(text, b)); }
-static void set_mode(const char *a, unsigned m) { announce(CRASH_CHMOD, a, NULL, m, 0); returned(chmod(a, m)); }
+static void aim(const char *a, const char *b) { announce(CRASH_SYMLINK, a, b, 0, 0); returned(symlink(a, b)); }
+static void allow(const char *p, unsigned m) { announce(CRASH_CHMOD, p, NULL, m, 0); returned(chmod(p, m)); }
 
 static unsigned
 rnd(unsigned n)
@@ -300,7 +311,7 @@ full(void)
 static void
 reuse(void)
 {
-	for (unsigned i = 0; i < 200; i++) {                    /* leave little room, so that what is freed is taken again */
+	for (unsigned i = 0; i < 200; i++) {            /* leave little room, so that what is freed is taken again */
 		create(name("", "fill", i));
 		if (put(name("", "fill", i), 0, CHUNK) < CHUNK)
 			break;
@@ -384,7 +395,7 @@ links(void)
 		add_name(name("", "f", i % 3), name("d0", "hard", i));
 		memset(text, 'a' + i % 26, sizeof text - 1);
 		text[1 + rnd(sizeof text - 2)] = 0;
-		point(text, name("", "soft", i));
+		aim(text, name("", "soft", i));
 		if (i % 5 == 4)
 			settle(name("", "f", i % 3));
 		if (i % 4 == 3) {
@@ -392,7 +403,7 @@ links(void)
 			drop(name("", "soft", i - 2));
 		}
 		if (i % 7 == 6)
-			set_mode(name("", "f", i % 3), 0600 + i);
+			allow(name("", "f", i % 3), 0600 + i);
 		if (i % 11 == 10) {
 			drop(name("", "f", i % 3));
 			add_name(name("d0", "hard", i), name("", "f", i % 3));
@@ -520,7 +531,7 @@ churn(void)
 				have[b] = 1;
 			}
 			break;
-		case 5: set_mode(path, 0600 | rnd(0100)); break;
+		case 5: allow(path, 0600 | rnd(0100)); break;
 		default: put(path, off, 1 + rnd(rnd(4) ? 8000 : CHUNK - 1)); break;
 		}
 		if (i % 500 == 499)
@@ -549,8 +560,9 @@ static void many(void);
 static void load(void);
 
 static const struct workload { const char *name; void (*run)(void); } workloads[] = {
-	{ "append", append }, { "storm", storm }, { "overwrite", overwrite }, { "grow", grow }, { "truncate", truncates },
-	{ "full", full }, { "reuse", reuse }, { "many", many }, { "trees", trees }, { "links", links }, { "mmap", mapped },
+	{ "append", append }, { "storm", storm }, { "overwrite", overwrite }, { "grow", grow },
+	{ "truncate", truncates }, { "full", full }, { "reuse", reuse }, { "many", many }, { "trees", trees },
+	{ "links", links }, { "mmap", mapped },
 	{ "orphans", orphans }, { "mixture", mixture }, { "idle", idle }, { "load", load },
 };
 #define NWORKLOADS (sizeof workloads / sizeof workloads[0])

@@ -1,17 +1,19 @@
 /* crash.h - what a crash workload tells the oracle, on one sector of the marker disk per operation.
  *
- * Idea.       Before each operation a process writes one record: what it is going to do, and how the one before ended. So the record
- *             of operation i says "i has begun; all before it have returned". The marker disk is another disk than the one
- *             under test, but both are recorded by one process, so the order of records and disk writes is known.
- *             Bytes written to files are a function of (operation, offset): whoever finds one can say who wrote it when.
- * Interface.  struct crash_record, crash_byte(). Used by crash.c in the guest and by grade/crash/ on the host.
+ * Idea.       Before each operation a process writes one record: what it is going to do, and how the one
+ *             before ended. So the record of operation i says "i has begun; all before it have returned".
+ *             The marker disk is another disk than the one under test, but both are recorded by one
+ *             process, so the order of records and disk writes is known. Bytes written to files are a
+ *             function of (operation, offset): whoever finds one can say who wrote it when.
+ * Interface.  struct crash_record, crash_byte(). Used by crash.c in the guest and by grade/crash/ on the
+ *             host.
  */
 #pragma once
 #include <stdint.h>
 
 #define CRASH_MAGIC 0x48535243u         /* "CRSH" */
 #define CRASH_PATH  120
-#define CRASH_PROCS 16                  /* process p writes its records to block p of the marker disk and works in /p<p> */
+#define CRASH_PROCS 16          /* process p writes its records to block p of the marker disk, works in /p<p> */
 
 enum crash_op {
 	CRASH_BEGIN,                    /* nothing; the first record of a process */
