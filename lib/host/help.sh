@@ -8,6 +8,9 @@ make qemu-gdb, qemu-nox-gdb, then make gdb in another window
 make grade            grade the labs
 make test             everything: grader, host-side tests, layer checks
 make bench            guest instructions per system call, fork, exec, fault
+make crash            lose power at every moment of many workloads (W=name SEED=n POINT=n; grade/crash/crash.mk)
+make release DEST=dir write the students' repository (LABS=1-9); in that, make next-lab merges the next lab
+make release-check    everything about the release: each lab's skeleton built and booted
 make syscalls, lines  tables from the source: system calls there are, kernel lines per lab
 make clean, make help
 
