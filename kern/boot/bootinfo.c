@@ -62,18 +62,31 @@ archive_set(struct bootinfo *b, uint64_t base, uint64_t size)
 	}
 }
 
-/* The archive must lie inside one range of RAM; else there is none. */
-static void
-archive_check(struct bootinfo *b)
+/* How far from `at` on is there memory that holds what a loader put there? RAM, or a reserved range: with several disks the
+ * BIOS reserves part of where QEMU's loader has the archive. Returns the first address where there is not. */
+static uint64_t
+memory_end(const struct bootinfo *b, uint64_t at)
 {
 	for (int i = 0; i < b->nmem; i++) {
 		const struct mem_range *r = &b->mem[i];
 
-		if (r->type == MEM_RAM && b->archive_phys >= r->base
-		    && b->archive_phys + b->archive_size <= r->base + r->len)
-			return;
+		if (r->type <= MEM_RESERVED && at >= r->base && at - r->base < r->len)
+			return r->base + r->len;
 	}
-	b->archive_phys = b->archive_size = 0;
+	return at;
+}
+
+/* The archive must lie in memory from end to end; else there is none. */
+static void
+archive_check(struct bootinfo *b)
+{
+	uint64_t at = b->archive_phys, end = at + b->archive_size, next;
+
+	for (; at < end; at = next)
+		if ((next = memory_end(b, at)) <= at)
+			break;
+	if (end < b->archive_phys || at < end)
+		b->archive_phys = b->archive_size = 0;
 }
 
 /* ---- Multiboot2 (specification 3.6) ---- */

@@ -10,7 +10,7 @@
 #include "kern/proc/archive.h"
 #include "kern/boot/bootinfo.h"
 #include "kern/mem/kheap.h"
-#include "kern/mem/page.h"
+#include "kern/mem/pagetable.h"
 #include "kern/proc/exec.h"
 #include "lib/abi/errno.h"
 #include "lib/abi/stat.h"
@@ -73,7 +73,9 @@ archive_parse(const char *base, uint64_t size, uint64_t *pos, struct archive_ent
 int
 archive_next(uint64_t *pos, struct archive_entry *e)
 {
-	return archive_parse(P2V(bootinfo.archive_phys), bootinfo.archive_size, pos, e);
+	const void *archive = directmap_ptr(bootinfo.archive_phys, bootinfo.archive_size);
+
+	return archive ? archive_parse(archive, bootinfo.archive_size, pos, e) : 0;
 }
 
 static int
