@@ -5,7 +5,7 @@ import re
 import pytest
 
 from grade.eclipse import build
-from grade.eclipse.qemu import STATUS_POWEROFF, Machine, cpu_seconds
+from grade.eclipse.qemu import STATUS_POWEROFF, Machine, cpu_seconds, disk_args
 from grade.eclipse.shell import Shell
 
 pytestmark = pytest.mark.lab(11)
@@ -76,6 +76,18 @@ def test_no_disk():
         sh = Shell(m)
         assert re.search(r"root", m.console, re.I)
         assert sh.ok("echo alive") == "alive\n"
+
+
+@pytest.mark.points(2)
+def test_many_disks_without_a_root(tmp_path):
+    """With several disks the BIOS reserves part of the memory where QEMU has put the boot archive: it is used all the same."""
+    extra = []
+    for i in range(6):
+        name = tmp_path / f"empty{i}.img"
+        name.write_bytes(bytes(1 << 20))
+        extra += disk_args("virtio", str(name), False, f"empty{i}", boot=False)
+    with Machine(extra=extra) as m:
+        assert Shell(m).ok("ls /dev/vdf") == "/dev/vdf\n"
 
 
 def test_boot_is_quick():
