@@ -8,7 +8,7 @@
     helpers = ["page_is_anonymous"]   static functions that only the solution needs: not released
     hint = "..."
     [[test]]
-    name = "vm_copy_on_write"         a KTEST of the lab, or a test of grade/labs
+    name = "vm_copy_on_write"         a KTEST of the lab, a program of user/tests, or a test of grade/labs/test_lab.py
     points = 15
 """
 

@@ -87,7 +87,7 @@ class Source:
             self.functions[c.spelling] = Decl(c, body[-1])
         elif c.kind == cindex.CursorKind.FUNCTION_DECL:
             self.prototypes.append(Decl(c, None))
-        elif c.kind == cindex.CursorKind.VAR_DECL and c.is_definition():
+        elif c.kind == cindex.CursorKind.VAR_DECL and c.storage_class != cindex.StorageClass.EXTERN:
             self.variables[c.spelling] = Decl(c, None)
 
     def text(self, start, end):

@@ -193,7 +193,7 @@ static const struct source_ops archive_source_ops = { .read = archive_read, .put
 int
 exec_open_archive(const char *path, struct source **out)
 {
-	struct archive_entry e;
+	struct archive_entry e = { 0 };
 	struct source *s;
 	int err = archive_find(path, &e);
 
