@@ -44,6 +44,15 @@ v2_bytes(void *ctx, uint64_t off, void *buf, size_t n)
 	return 0;
 }
 
+/* Seconds as the VFS has them; what the image says may be any number. */
+static int64_t
+time_of(int64_t s)
+{
+	const int64_t most = INT64_MAX / (int64_t)NSEC;
+
+	return (s > most ? most : s < -most ? -most : s) * (int64_t)NSEC;
+}
+
 static void
 v2_fill(struct inode *ip, struct einode *ei)
 {
@@ -58,9 +67,9 @@ v2_fill(struct inode *ip, struct einode *ei)
 	ip->gid = v->gid;
 	ip->size = v->size;
 	ip->blocks = efs_size_blocks(v->content_len) * (EFS_BLOCK / 512);
-	ip->atime = v->atime * (int64_t)NSEC;
-	ip->mtime = v->mtime * (int64_t)NSEC;
-	ip->ctime = v->ctime * (int64_t)NSEC;
+	ip->atime = time_of(v->atime);
+	ip->mtime = time_of(v->mtime);
+	ip->ctime = time_of(v->ctime);
 	ip->iops = &v2_iops;
 	ip->dops = S_ISDIR(v->mode) ? &v2_dir_ops : NULL;
 	ip->fops = NULL;           /* by type */

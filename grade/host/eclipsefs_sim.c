@@ -11,9 +11,14 @@
  *             a random part, sector by sector; mounts (where the power may fail again), and compares names and contents with
  *             what was promised: some state that the operations went through, not older than what was synced; contents
  *             exact since the last sync, else made of what was written, never of what the disk held before.
- * Interface.  eclipsefs_sim random|large|walk|crash IMAGE SEED OPS [1-in-N FSCK [verbose]]: one in N allocations fails; crash:
- *             at one in N writes the power fails.
+ *
+ *             mutate: OPS times a few structure-aware changes to the image, checksums mended, each walked as above, all in one
+ *             process; the n-th of seed s is the first of seed s+n. leave: the image as a power cut leaves it. spoil: only the changes.
+ * Interface.  eclipsefs_sim random|large|walk|crash|mutate|spoil|leave IMAGE SEED OPS [1-in-N FSCK [verbose]]: one in N allocations
+ *             fails; crash: at one in N writes the power fails. Compiled by clang with -fsanitize=fuzzer -Dmain=unused it is
+ *             a libFuzzer program for the same changes, on the image that EFS_IMAGE names.
  */
+#include "fs/eclipsefs/crc.h"
 #include "fs/eclipsefs/efs.h"
 #include "fs/vfs/pcache.h"
 #include "kern/boot/print.h"
@@ -32,6 +37,8 @@ extern _Noreturn void abort(void);
 extern int open(const char *, int, ...), close(int), atoi(const char *), vprintf(const char *, va_list), printf(const char *, ...);
 extern long pread(int, void *, size_t, long), pwrite(int, const void *, size_t, long), lseek(int, long, int);
 extern long syscall(long, ...);
+extern unsigned alarm(unsigned);
+extern char *getenv(const char *);
 extern int ftruncate(int, long), fork(void), waitpid(int, int *, int), mkstemp(char *), unlink(const char *), execlp(const char *, const char *, ...);
 extern _Noreturn void _exit(int);
 
@@ -110,9 +117,10 @@ static struct blockdev disk = { .name = "sim" };
 
 /* A disk in memory for crashes. */
 struct pending { uint64_t sector; uint32_t n; char *data; };
-static char *now, *durable;			/* what reads see; what a power cut leaves at least */
+static char *image, *now, *durable;			/* what reads see; what a power cut leaves at least */
 static struct pending pending[1 << 16];		/* writes since the last flush */
 static int npending;
+static bool broken;				/* the disk writes no more */
 static void crash_maybe(void);
 
 static int
@@ -123,6 +131,8 @@ ram_move(enum bio_op op, uint64_t sector, void *buf, size_t n)
 		return 0;
 	}
 	crash_maybe();
+	if (broken)
+		return -EIO;
 	memcpy(now + sector * SECTOR_SIZE, buf, n);
 	REQUIRE(npending < 1 << 16);
 	pending[npending] = (struct pending){ sector, n / SECTOR_SIZE, malloc(n) };
@@ -134,6 +144,8 @@ static int
 ram_flush(void)
 {
 	crash_maybe();
+	if (broken)
+		return -EIO;
 	for (int i = 0; i < npending; i++) {
 		memcpy(durable + pending[i].sector * SECTOR_SIZE, pending[i].data, pending[i].n * SECTOR_SIZE);
 		free(pending[i].data);
@@ -640,7 +652,7 @@ static const char LONG_TARGET[] = "0123456789/0123456789/0123456789/0123456789/0
 static bool
 fine(int err)
 {
-	REQUIRE(err == 0 || err == -ENOSPC || ((err == -ENOMEM || err == -EIO) && fail_alloc) || err == -EMLINK);
+	REQUIRE(err == 0 || err == -ENOSPC || (broken && (err == -EIO || err == -EROFS)) || ((err == -ENOMEM || err == -EIO) && fail_alloc) || err == -EMLINK);
 	return err == 0;
 }
 
@@ -709,7 +721,7 @@ op_unlink(void)
 	bool keep = rnd(3) == 0 && S_ISREG(ip->mode) && ip->nlink == 1;
 	int err = dir->dops->unlink(dir, obj[o].name, strlen(obj[o].name), ip);
 	if (obj[o].isdir && has_children(o)) {
-		REQUIRE(err == -ENOTEMPTY || (fail_alloc && err == -ENOMEM));
+		REQUIRE(err == -ENOTEMPTY || (fail_alloc && err == -ENOMEM) || broken);
 	} else if (fine(err)) {
 		obj_remove(o);
 		model_changed(obj[o].data, obj[obj[o].parent].data, 0);
@@ -745,7 +757,7 @@ op_rename(void)
 		memcpy(name, obj[over].name, sizeof(name));
 	int err = odir->dops->rename(odir, obj[o].name, strlen(obj[o].name), ip, ndir, name, strlen(name), target);
 	if (over > 0 && obj[over].isdir && has_children(over)) {
-		REQUIRE(err == -ENOTEMPTY || (fail_alloc && err == -ENOMEM));
+		REQUIRE(err == -ENOTEMPTY || (fail_alloc && err == -ENOMEM) || broken);
 	} else if (fine(err)) {
 		uint32_t oldparent = obj[obj[o].parent].data;
 		if (over > 0)
@@ -1077,6 +1089,7 @@ crash_disk(void)
 static void
 crash_check(void)
 {
+	broken = false;
 	crash_disk();
 	crash_rate = ++depth == 1 && rnd(3) == 0 ? 6 : 0;
 	fail_alloc = 0;
@@ -1154,15 +1167,12 @@ op_sync(void)
 	}
 }
 
+static void image_load(void);
+
 static void
 run_crash(int ops, int rate)
 {
-	size_t size = disk.nsectors * SECTOR_SIZE;
-	char *both = malloc(2 * size);
-	REQUIRE(pread(fd, both, size, 0) == (long)size);
-	memcpy(both + size, both, size);
-	now = both;
-	durable = both + size;
+	image_load();
 	obj[0] = (struct obj){ .used = true, .isdir = true };
 	REQUIRE(mount(0) == 0);
 	crash_rate = rate;
@@ -1178,6 +1188,14 @@ run_crash(int ops, int rate)
 			REQUIRE(mount(0) == 0);
 		}
 	}
+	/* Now the disk stops writing in the middle of things. Errors, and no harm to what was promised. */
+	for (int i = 0; i < 60; i++) {
+		broken |= rnd(30) == 0;
+		rnd(4) ? op[rnd(sizeof(op) / sizeof(*op))]() : op_sync();
+	}
+	crash_rate = 1;
+	crash_maybe();
+	crash_rate = 0;
 	unmount();
 	printf("%d crashes, %d versions\n", crashes, version);
 }
@@ -1282,6 +1300,8 @@ poke(struct inode *dir, struct inode *ip, const struct found *f)
 		dir->dops->unlink(dir, f->name, f->len, ip);
 }
 
+static int visits;
+
 static void
 walk_dir(struct inode *dir, int depth)
 {
@@ -1295,6 +1315,7 @@ walk_dir(struct inode *dir, int depth)
 		struct inode *ip;
 		if (dir->dops->lookup(dir, mine[i].name, mine[i].len, &ip) != 0)
 			continue;
+		visits++;
 		if (ip->dops && depth < 4)
 			walk_dir(ip, depth + 1);
 		poke(dir, ip, &mine[i]);
@@ -1302,35 +1323,234 @@ walk_dir(struct inode *dir, int depth)
 	}
 }
 
+static int walks;
+
 static void
 run_walk(void)
 {
 	struct statfs st;
 	if (mount(rnd(3) ? 0 : MS_RDONLY) != 0)
 		return;
+	walks++;
 	vsb->ops->statfs(vsb, &st);
 	walk_dir(root, 0);
 	unmount();
 }
 
+/* ---- images made hostile here: structure-aware, checksums right afterwards ---- */
+
+#define METAS 4096
+static uint32_t metas[METAS];		/* the blocks of the image that are metadata, the log's too */
+static uint32_t nmetas;
+
+static void *
+disk_block(uint64_t n)
+{
+	return now + n * EFS_BLOCK;
+}
+
+static void
+metas_find(void)
+{
+	static const uint32_t kinds[] = {
+		EFS_MB_BMAP, EFS_MB_IMAP, EFS_MB_INODES, EFS_MB_EXTENT, EFS_MB_DIR, EFS_MB_JSUPER, EFS_MB_JDESC, EFS_MB_JREVOKE,
+		EFS_MB_JCOMMIT,
+	};
+	metas[nmetas++] = EFS_SUPER_BLOCK;
+	for (uint64_t n = 1; n < disk.nsectors * SECTOR_SIZE / EFS_BLOCK; n++)
+		for (unsigned k = 0; k < sizeof(kinds) / sizeof(*kinds); k++)
+			if (nmetas < METAS && ((struct efs_mb *)disk_block(n))->magic == kinds[k])
+				metas[nmetas++] = n;
+}
+
+/* The log's checksums are made right: tags, chain, seals; as far as it can be followed. */
+static void
+log_reseal(void)
+{
+	const struct efs_super *sb = disk_block(EFS_SUPER_BLOCK);
+	uint64_t area = sb->journal_start, length = sb->journal_blocks, all = disk.nsectors * SECTOR_SIZE / EFS_BLOCK;
+	if (length < 2 || area >= all || length > all - area)
+		return;
+	struct efs_jsuper *js = disk_block(area);
+	uint64_t pos = js->start, left = length;
+	uint32_t chain = 0;
+	while (pos > 0 && pos < length && left > 0) {
+		struct efs_jdesc *d = disk_block(area + pos);
+		uint32_t images = d->mb.magic == EFS_MB_JDESC && d->count <= EFS_JTAGS ? d->count : 0;
+		if (d->mb.magic != EFS_MB_JDESC && d->mb.magic != EFS_MB_JREVOKE && d->mb.magic != EFS_MB_JCOMMIT)
+			return;
+		for (uint32_t i = 0; i < images; i++)
+			d->tags[i].crc = crc32c(0, disk_block(area + (pos + i) % (length - 1) + 1), EFS_BLOCK);
+		if (d->mb.magic == EFS_MB_JCOMMIT)
+			((struct efs_jcommit *)d)->chain = chain;
+		efs_mb_seal(d);
+		chain = d->mb.magic == EFS_MB_JCOMMIT ? 0 : crc32c(chain, &d->mb.crc, sizeof(d->mb.crc));
+		pos = (pos + images) % (length - 1) + 1;
+		left -= left > images ? images + 1 : left;
+	}
+}
+
+/* One change: which block, where and how, by what. */
+struct change { uint16_t block, at; uint32_t value; };
+
+static void
+change_apply(struct change c)
+{
+	static const uint64_t edges[] = { 0, 1, 2, 15, 253, 254, 4095, 4096, 1u << 16, ~0u, 1ul << 32, 1ul << 44, ~0ul, 1ul << 63 };
+	uint32_t n = metas[c.block % nmetas], from = metas[c.value % nmetas];
+	uint8_t *p = (uint8_t *)disk_block(n) + c.at % EFS_BLOCK;
+	uint32_t *word = (uint32_t *)((uint64_t)p & ~3ul);
+	switch (c.at >> 12 & 7) {
+	case 0: *word = c.value; break;
+	case 1: *word += (int)c.value >> 28; break;
+	case 2: *word ^= 1u << c.value % 32; break;
+	case 3: *p = c.value; break;
+	case 4: *word = from; break;
+	case 5: memcpy(disk_block(n), disk_block(from), EFS_BLOCK); break;
+	case 6: *word = edges[c.value % 14]; word[(uint64_t)word % EFS_BLOCK < EFS_BLOCK - 4] = edges[c.value % 14] >> 32; break;
+	case 7: *(uint32_t *)(disk_block(n) + 256 + (c.value % 15) * 256 + c.at % 64 * 4) = c.value >> 8; break;
+	}
+	if (c.at >> 15 & c.value & 1)
+		return;				/* the checksum stays wrong */
+	struct efs_mb *mb = disk_block(n);
+	if (n == EFS_SUPER_BLOCK)
+		efs_super_seal(disk_block(n));
+	else if (c.value & 2)
+		mb->block = n;
+	if (n != EFS_SUPER_BLOCK)
+		efs_mb_seal(mb);
+}
+
+/* Make one hostile image. 2.0 images have no checksums: bytes are changed. */
+static void
+hostile_make(const struct change *c, uint32_t n)
+{
+	size_t size = disk.nsectors * SECTOR_SIZE;
+	bool v2 = ((const struct efs_super *)image)->h.version == EFS_VERSION_2;
+	memcpy(now, image, size);
+	for (uint32_t i = 0; i < n; i++)
+		if (v2)
+			now[(c[i].block % 6 * 4096ul + c[i].at % 4096) % size] = c[i].value;
+		else
+			change_apply(c[i]);
+	if (!v2)
+		log_reseal();
+	while (npending > 0)
+		free(pending[--npending].data);
+}
+
+/* Mounted, walked, written, unmounted. */
+static void
+hostile_run(const struct change *c, uint32_t n)
+{
+	hostile_make(c, n);
+	alarm(20);
+	run_walk();
+	alarm(0);
+}
+
+static void
+image_load(void)
+{
+	size_t size = disk.nsectors * SECTOR_SIZE;
+	image = malloc(3 * size);
+	REQUIRE(pread(fd, image, size, 0) == (long)size);
+	now = memcpy(image + size, image, size);
+	durable = memcpy(now + size, image, size);
+}
+
+/* The changes of this seed; how many. */
+static unsigned
+changes_random(struct change *c, unsigned s)
+{
+	seed = s * 2654435761u;
+	unsigned n = 1 + rnd(rnd(3) ? 3 : 16);
+	for (unsigned k = 0; k < n; k++) {
+		unsigned where = rnd(3) ? rnd(320) : rnd(EFS_BLOCK), value = rnd(4) ? rnd(1u << 24) << 8 | rnd(256) : rnd(300);
+		c[k] = (struct change){ rnd(3) ? rnd(nmetas) : rnd(8), where | rnd(16) << 12, value };
+	}
+	return n;
+}
+
+static void
+run_mutate(int count)
+{
+	struct change c[16];
+	unsigned first = seed;
+	image_load();
+	metas_find();
+	for (int i = 0; i < count; i++)
+		hostile_run(c, changes_random(c, first + i));
+	printf("%d images, %d mounted, %d things found in them\n", count, walks, visits);
+}
+
+/* Spoil the image itself. */
+static void
+run_spoil(void)
+{
+	struct change c[16];
+	image_load();
+	metas_find();
+	hostile_make(c, changes_random(c, seed));
+	REQUIRE(pwrite(fd, now, disk.nsectors * SECTOR_SIZE, 0) == (long)(disk.nsectors * SECTOR_SIZE));
+}
+
+/* Random operations, and the disk as a power cut leaves it: a log that wants to be replayed. */
+static void
+run_leave(int ops)
+{
+	image_load();
+	obj[0] = (struct obj){ .used = true, .isdir = true };
+	REQUIRE(mount(0) == 0);
+	for (int i = 0; i < ops; i++)
+		rnd(4) ? op[rnd(sizeof(op) / sizeof(*op))]() : op_sync();
+	sync_all();
+	REQUIRE(pwrite(fd, durable, disk.nsectors * SECTOR_SIZE, 0) == (long)(disk.nsectors * SECTOR_SIZE));
+}
+
 #define ARCH_SET_GS 0x1001
 #define SYS_ARCH_PRCTL 158
-int
-main(int argc, char **argv)
+
+static int
+setup(const char *name)
 {
-	if (argc < 5) {
-		printf("usage: eclipsefs_sim random|large|walk|crash IMAGE SEED OPS [1-in-N fail FSCK [v]]\n");
-		return 2;
-	}
 	fake_cpu.self = &fake_cpu;
 	fake_cpu.thread = fake_thread;
 	pages_init();
 	syscall(SYS_ARCH_PRCTL, ARCH_SET_GS, &fake_cpu);
-	fd = open(argv[2], 2);
-	if (fd < 0)
-		return 2;
-	disk.nsectors = lseek(fd, 0, 2) / SECTOR_SIZE;
+	fd = open(name, 2);
+	disk.nsectors = fd < 0 ? 0 : lseek(fd, 0, 2) / SECTOR_SIZE;
 	disk.disk = &disk;
+	return fd;
+}
+
+/* For libFuzzer: the input is a list of changes to the image that EFS_IMAGE names. */
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	struct change c[64];
+	if (!image) {
+		REQUIRE(setup(getenv("EFS_IMAGE")) >= 0);
+		image_load();
+		metas_find();
+	}
+	if (n > sizeof(c))
+		n = sizeof(c);
+	memcpy(c, data, n);
+	seed = n > 4 ? data[0] + data[4] * 256 : 1;
+	hostile_run(c, n / sizeof(*c));
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc < 5) {
+		printf("usage: eclipsefs_sim random|large|walk|crash|mutate|spoil|leave IMAGE SEED OPS [1-in-N fail FSCK [v]]\n");
+		return 2;
+	}
+	if (setup(argv[2]) < 0)
+		return 2;
 	seed = atoi(argv[3]);
 	fail_alloc = argc > 5 ? atoi(argv[5]) : 0;
 	verbose = argc > 7;
@@ -1340,6 +1560,12 @@ main(int argc, char **argv)
 		run_large(atoi(argv[4]));
 	else if (strcmp(argv[1], "crash") == 0 && argc > 6)
 		run_crash(atoi(argv[4]), (fail_alloc = 0, fsck = argv[6], atoi(argv[5])));
+	else if (strcmp(argv[1], "mutate") == 0)
+		run_mutate(atoi(argv[4]));
+	else if (strcmp(argv[1], "spoil") == 0)
+		run_spoil();
+	else if (strcmp(argv[1], "leave") == 0)
+		run_leave(atoi(argv[4]));
 	else
 		run_walk();
 	close(fd);
