@@ -90,6 +90,17 @@ def test_hostile_images(sim, small, tmp_path, seed):  # noqa: F811
         run(FSCK, "-n", img)
 
 
+def test_hostile_many(sim, small, tmp_path):  # noqa: F811
+    """500 more, and as many with an unrecovered journal, all in one process: `make fuzz` has ten times as many."""
+    img = tmp_path / "fs"
+    img.write_bytes(small)
+    drive(sim, "mutate", img, 7, 500)
+    run(MKFS, "-q", "-s", "3M", "-J", "256K", img)
+    drive(sim, "leave", img, 1, 100)
+    run(FSCK, "-n", img)
+    drive(sim, "mutate", img, 7, 500)
+
+
 def test_version_2(sim, tmp_path):
     img = tmp_path / "fs"
     base = v2_image(V2).ljust(20 * BLOCK, b"\0")
