@@ -1,6 +1,6 @@
 """Fuzz EclipseFS on the host: `make fuzz`. Each part prints what it did; a failure prints how to see it again, and is the exit status.
 
-    python3 grade/host/fuzz.py [--seconds N] [--images N] [--first SEED]
+    python3 grade/host/fuzz.py [--seconds N] [--images N] [--crashes N] [--first SEED] [--only PART ...]
 """
 import argparse
 import hashlib
@@ -152,15 +152,20 @@ def main():
     p.add_argument("--images", type=int, default=5000)
     p.add_argument("--crashes", type=int, default=40)
     p.add_argument("--first", type=int, default=1)
+    p.add_argument("--only", action="append", choices=["hostile", "crashes", "fsck", "guided"])
     a = p.parse_args()
     tmp = Path(tempfile.mkdtemp(prefix="eclipse-fuzz-"))
     bases = base_images(tmp)
     old = tmp / "version2"
     old.write_bytes(v2_image(V2).ljust(24 * 4096, b"\0"))
-    hostile(tmp, [*bases, old], a.images, a.first)
-    crashes(tmp, a.crashes, a.first)
-    fsck(tmp, bases, a.images, a.first)
-    guided(tmp, bases, a.seconds)
+    parts = {
+        "hostile": lambda: hostile(tmp, [*bases, old], a.images, a.first),
+        "crashes": lambda: crashes(tmp, a.crashes, a.first),
+        "fsck": lambda: fsck(tmp, bases, a.images, a.first),
+        "guided": lambda: guided(tmp, bases, a.seconds),
+    }
+    for name in a.only or parts:
+        parts[name]()
     if failures:
         print(f"{failures} failures; the images are in {tmp}")
         return 1

@@ -1,0 +1,96 @@
+"""Disks that fail while a file system on them is in use: EIO to who asked, nothing lost that was promised, the machine goes on."""
+
+import subprocess
+
+import pytest
+
+from grade.eclipse import build
+from grade.eclipse.qemu import Machine, disk_args
+from grade.eclipse.shell import Shell
+
+pytestmark = pytest.mark.lab(11)
+
+# One file after the other, each made durable; prints the numbers of those for which that was said.
+WRITE = ("for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do "
+         "busybox dd if=/bin/cat of=/mnt/f$i bs=1000 count=3 conv=fsync 2>/dev/null && echo kept $i; done")
+
+
+def small_disk(tmp_path):
+    disk = tmp_path / "disk.img"
+    subprocess.run([build.tool("mkfs.eclipsefs"), "-q", "-s", "16M", "-J", "256K", str(disk)], check=True)
+    return disk
+
+
+def kept(output):
+    return [int(line.split()[1]) for line in output.splitlines() if line.startswith("kept ")]
+
+
+def check_kept(disk, numbers):
+    """What was promised is there, seen by the host; fsck can mend what there is to mend."""
+    with open(disk, "rb") as f:
+        before = f.read()
+    sizes = [len(subprocess.run([build.tool("eclipsefs"), "cat", str(disk), f"/f{i}"], check=True, stdout=subprocess.PIPE).stdout)
+             for i in numbers]
+    assert sizes == [3000] * len(numbers)
+    with open(disk, "rb") as f:
+        assert f.read() == before
+    assert subprocess.run([build.tool("fsck.eclipsefs"), "-y", str(disk)], stdout=subprocess.DEVNULL).returncode in (0, 1)
+    assert subprocess.run([build.tool("fsck.eclipsefs"), "-n", str(disk)], stdout=subprocess.DEVNULL).returncode == 0
+
+
+@pytest.mark.points(3)
+@pytest.mark.parametrize("kind", ["virtio", "ata"])
+def test_journal_cannot_be_written(kind, tmp_path):
+    """One bad sector in the log: fsync fails from then on, the file system is read-only, what was kept before is kept."""
+    disk = small_disk(tmp_path)
+    config = tmp_path / "rules.conf"
+    log_block = 16 + 30                             # mkfs puts the log at block 16
+    config.write_text(f'[inject-error]\nevent = "none"\niotype = "write"\nerrno = "5"\nonce = "off"\nsector = "{log_block * 8}"\n')
+    spec = ["driver=raw", "file.driver=blkdebug", f"file.config={config}", "file.image.driver=file", f"file.image.filename={disk}"]
+    with Machine(image=build.test_image(), extra=disk_args(kind, spec, True, "disk1", boot=False)) as m:
+        sh = Shell(m)
+        sh.ok(f"mount -t eclipsefs /dev/{'vdb' if kind == 'virtio' else 'sda'} /mnt")
+        output, _ = sh.run(WRITE, idle=100)
+        done = kept(output)
+        assert 0 < len(done) < 20 and done == list(range(1, len(done) + 1)), output
+        assert sh.run("echo x > /mnt/new")[1] != 0
+        assert sh.ok("busybox wc -c < /mnt/f1").strip() == "3000"
+        sh.run("umount /mnt", idle=100)
+        assert sh.ok("echo alive | cat") == "alive\n"
+        assert sh.poweroff() == 0
+    check_kept(disk, done)
+
+
+@pytest.mark.points(3)
+def test_disk_vanishes(tmp_path):
+    """The device is unplugged while it is written to: errors, and the machine goes on."""
+    disk = small_disk(tmp_path)
+    words = disk_args("virtio", str(disk), True, "disk1", boot=False)
+    words[-1] += ",id=gone"
+    with Machine(image=build.test_image(), extra=words) as m:
+        sh = Shell(m)
+        sh.ok("mount -t eclipsefs /dev/vdb /mnt")
+        done = kept(sh.run(WRITE, idle=100)[0])
+        assert len(done) == 20
+        sh.m.send("busybox sh -c 'while busybox dd if=/bin/cat of=/mnt/more bs=1000 conv=fsync; do true; done' > /dev/null 2>&1 & true\n")
+        m.qmp("device_del", id="gone")
+        m.drain(1)
+        sh.run("cat /mnt/f1 > /dev/null; sync; umount /mnt", idle=40)
+        assert sh.ok("echo alive | cat") == "alive\n"
+        m.qmp("quit")
+        m.wait_exit()
+    check_kept(disk, done)
+
+
+@pytest.mark.points(2)
+def test_slow_disk(tmp_path):
+    """A disk that takes its time for everything loses nothing."""
+    disk = small_disk(tmp_path)
+    spec = [f"file={disk}", "format=raw", "throttling.iops-total=60"]
+    with Machine(image=build.test_image(), extra=disk_args("virtio", spec, True, "disk1", boot=False)) as m:
+        sh = Shell(m)
+        sh.ok("mount -t eclipsefs /dev/vdb /mnt", idle=100)
+        done = kept(sh.run(WRITE, idle=100, wall=100)[0])
+        sh.ok("umount /mnt", idle=100)
+        assert len(done) == 20
+    check_kept(disk, done)
