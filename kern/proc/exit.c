@@ -128,9 +128,13 @@ proc_finish(struct proc *p)
 	nstopped -= p->stopped;
 	p->stopped = false;
 	p->state = P_ZOMBIE;
+	p->announcing = true;
 	spin_unlock(&tree_lock);
-	proc_hooks_changed(p, PROC_EXITED);   /* first, so that SIGCHLD is there when wait returns */
+	/* SIGCHLD is there when wait returns. Until then nobody reaps p: reaped, it would not be told when its parent ends
+	 * and is freed (give_children_to_init). */
+	proc_hooks_changed(p, PROC_EXITED);
 	spin_lock(&tree_lock);
+	p->announcing = false;
 	if (!list_empty(&p->sibling))         /* else it was reaped, and its parent may be gone */
 		waitq_wake_all(&p->parent->child_wait);
 	spin_unlock(&tree_lock);
