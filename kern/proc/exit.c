@@ -115,6 +115,8 @@ drop_aspace(struct proc *p)
 static void
 proc_finish(struct proc *p)
 {
+	struct proc *parent;
+
 	if (p == init_proc)
 		init_gone(p->exit_status);
 	proc_hooks_exit(p);
@@ -128,16 +130,15 @@ proc_finish(struct proc *p)
 	nstopped -= p->stopped;
 	p->stopped = false;
 	p->state = P_ZOMBIE;
-	p->announcing = true;
+	parent = p->parent ? proc_get(p->parent) : NULL;      /* p may be reaped from here on, and p->parent end and be freed */
 	spin_unlock(&tree_lock);
-	/* SIGCHLD is there when wait returns. Until then nobody reaps p: reaped, it would not be told when its parent ends
-	 * and is freed (give_children_to_init). */
-	proc_hooks_changed(p, PROC_EXITED);
+	proc_hooks_changed(p, PROC_EXITED);   /* first, so that SIGCHLD is there when wait returns */
 	spin_lock(&tree_lock);
-	p->announcing = false;
 	if (!list_empty(&p->sibling))         /* else it was reaped, and its parent may be gone */
 		waitq_wake_all(&p->parent->child_wait);
 	spin_unlock(&tree_lock);
+	if (parent)
+		proc_put(parent);
 }
 
 /* The current thread leaves its process and ends; when it is the last one, the process ends with `status`

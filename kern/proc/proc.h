@@ -36,7 +36,6 @@ struct proc {
 	/* [T] unreported change, for WUNTRACED/WCONTINUED */
 	enum { EV_NONE, EV_STOPPED, EV_CONTINUED } event;
 	bool stopped;              /* [T] job control (lab 11) */
-	bool announcing;           /* [T] a zombie whose SIGCHLD is being sent: wait does not see it yet */
 	int exit_signal;           /* [I] what the parent is sent: SIGCHLD, or 0 */
 	struct waitq child_wait;   /* parents wait here; condition under tree_lock */
 	struct waitq vfork_wait;   /* a vfork parent waits for vfork_done */

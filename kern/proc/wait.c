@@ -41,7 +41,7 @@ wait_matches(const struct wait *w, const struct proc *c)
 static bool
 wait_take(struct wait *w, struct proc *c)
 {
-	if (c->state == P_ZOMBIE && !c->announcing && (w->options & WEXITED)) {
+	if (c->state == P_ZOMBIE && (w->options & WEXITED)) {
 		w->zombie = true;
 	} else if (c->state != P_ZOMBIE && ((c->event == EV_STOPPED && (w->options & WSTOPPED)) ||
 	    (c->event == EV_CONTINUED && (w->options & WCONTINUED)))) {
