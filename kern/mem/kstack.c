@@ -9,7 +9,8 @@
  *             other CPUs may remember where they were; so the slot rests (STALE) until the slots run out,
  *             and then one flush of all TLBs makes all stale slots free again.
  * Invariants. I1 nothing is mapped in a slot that is not LIVE.  I2 no TLB knows a mapping in a FREE slot.
- * Locks.      slot_lock: the slots. Caches: own CPU with interrupts off.
+ * Locks.      slot_lock: the slots; held across the flush, so that a CPU that finds no free slot either flushes or waits
+ *             for the one that does. Caches: own CPU with interrupts off.
  */
 #include "kern/mem/pagetable.h"
 #include "kern/boot/spinlock.h"
@@ -19,11 +20,11 @@
 #define NKSTACK 16384
 #define KSTACK_CACHE 8
 
-enum slot_state { SLOT_FREE, SLOT_LIVE, SLOT_STALE, SLOT_FLUSHING };
+enum slot_state { SLOT_FREE, SLOT_LIVE, SLOT_STALE };
 static struct spinlock slot_lock = SPINLOCK("kernel stacks", RANK(2, 15));
 static uint8_t slots[NKSTACK];                       /* slot_lock: enum slot_state */
 static unsigned slot_next;                           /* slot_lock: where to look first */
-static bool slots_flushing;                          /* slot_lock */
+static unsigned nstale;                              /* slot_lock */
 static struct kstack_cache {
 	uint32_t n;
 	void *top[KSTACK_CACHE];
@@ -42,12 +43,15 @@ slot_find(void)
 	return -1;
 }
 
+/* Make all stale slots free (I2). Requires: slot_lock. */
 static void
-slots_turn(enum slot_state from, enum slot_state to)
+slots_flush(void)
 {
+	tlb_flush_all(&kernel_pt);           /* CPUs that spin for slot_lock answer meanwhile */
 	for (unsigned i = 0; i < NKSTACK; i++)
-		if (slots[i] == from)
-			slots[i] = to;
+		if (slots[i] == SLOT_STALE)
+			slots[i] = SLOT_FREE;
+	nstale = slot_next = 0;
 }
 
 static int
@@ -56,15 +60,8 @@ slot_alloc(void)
 	int i;
 
 	spin_lock(&slot_lock);
-	if ((i = slot_find()) < 0 && !slots_flushing) {
-		slots_flushing = true;
-		slots_turn(SLOT_STALE, SLOT_FLUSHING);
-		spin_unlock(&slot_lock);
-		tlb_flush_all(&kernel_pt);               /* waits for other CPUs: no lock held */
-		spin_lock(&slot_lock);
-		slots_turn(SLOT_FLUSHING, SLOT_FREE);
-		slots_flushing = false;
-		slot_next = 0;
+	if ((i = slot_find()) < 0 && nstale > 0) {
+		slots_flush();
 		i = slot_find();
 	}
 	spin_unlock(&slot_lock);
@@ -83,6 +80,7 @@ slot_free(unsigned i)
 			page_unref(page_of_phys(e & PTE_ADDR));
 	spin_lock(&slot_lock);
 	slots[i] = SLOT_STALE;
+	nstale++;
 	spin_unlock(&slot_lock);
 }
 

@@ -197,6 +197,39 @@ KTEST(13, smp_crossfire)
 	window_close();
 }
 
+/* ---- kernel stacks run out of addresses ---- */
+
+#define HOARD 16                                 /* more than a CPU caches: half of them get new addresses */
+#define HOARDS 8192u                             /* all CPUs together: all addresses are used up several times */
+
+static uint64_t refused;                         /* [a] */
+
+static void
+stacks(void *arg)
+{
+	void *top[HOARD];
+
+	(void)arg;
+	barrier();
+	for (uint32_t i = 0; i < HOARDS / ncpus && !too_late(); i++) {
+		for (int k = 0; k < HOARD; k++)
+			if (!(top[k] = kstack_alloc()))
+				__atomic_fetch_add(&refused, 1, __ATOMIC_RELAXED);
+		for (int k = 0; k < HOARD; k++)
+			if (top[k])
+				kstack_free(top[k]);
+	}
+	leave();
+}
+
+/* While one CPU makes stale addresses usable again, another that wants a stack gets one, too, only later. */
+KTEST(13, smp_stacks)
+{
+	refused = 0;
+	everywhere(stacks);
+	CHECK_EQ(refused, 0);
+}
+
 /* ---- sleeping and waking across CPUs ---- */
 
 static struct thread *ping_thread;

@@ -27,8 +27,12 @@ tree(int depth)
 	if (depth == 0)
 		return 1;
 	for (int i = 0; i < 3; i++) {
-		if (fork() == 0)
+		int pid = fork();
+
+		if (pid == 0)
 			_exit(tree(depth - 1));
+		if (pid < 0)
+			say("fork: errno %d\n", errno);
 	}
 	while (wait(&status) > 0)
 		leaves += WEXITSTATUS(status);
