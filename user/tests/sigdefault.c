@@ -15,6 +15,7 @@ main(void)
 			continue;
 		pid = fork();
 		if (pid == 0) {
+			setpgid(0, 0);                  /* in an orphaned group the terminal's stop signals do nothing */
 			kill(getpid(), sig);
 			_exit(5);                       /* still here: ignored, or continued after a stop */
 		}
