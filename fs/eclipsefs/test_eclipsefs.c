@@ -132,7 +132,8 @@ static void
 begin(void)
 {
 	vfs_create(AT_FDCWD, "/tmp", S_IFDIR | 0777, 0, NULL);
-	CHECK_EQ(vfs_create(AT_FDCWD, DIR, S_IFDIR | 0755, 0, NULL), 0);
+	int err = vfs_create(AT_FDCWD, DIR, S_IFDIR | 0755, 0, NULL);
+	CHECK(err == 0 || err == -EEXIST);               /* the run before was cut off, and the root is a disk */
 	memory = kmalloc(BLOCKS * EFS_BLOCK);
 	fail_after = 0;
 	CHECK(memory);
