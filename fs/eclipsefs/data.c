@@ -32,6 +32,7 @@ struct waitq efs_data_wait = WAITQ(efs_data_wait);
 struct data_io {
 	struct bio bio;
 	struct efs *fs;
+	bool fresh;			/* a write that only the running transaction makes visible */
 	int n;
 	struct page *pages[PC_BATCH];
 	struct bio_vec vec[PC_BATCH];
@@ -216,6 +217,8 @@ write_done(struct bio *b)
 
 	/* The pages last: once they are done, the file system may be unmounted; and the spare request may be used again. */
 	memcpy(pages, io->pages, n * sizeof(*pages));
+	if (error && io->fresh)
+		__atomic_store_n(&fs->data_error, error, __ATOMIC_RELAXED);
 	if (io != fs->spare_io)
 		kfree(io);
 	if (__atomic_sub_fetch(&fs->ndata, 1, __ATOMIC_ACQ_REL) == 0 && !waitq_empty(&efs_data_wait))
@@ -246,13 +249,14 @@ efs_data_init(struct efs *fs)
 
 /* Start one request for n pages that are together on the disk from `block` on. Returns 0 or -ENOMEM. */
 static int
-io_start(struct efs *fs, enum bio_op op, struct page **pages, int n, uint64_t block)
+io_start(struct efs *fs, enum bio_op op, struct page **pages, int n, uint64_t block, bool fresh)
 {
 	struct data_io *io = op == BIO_WRITE ? write_alloc(fs) : kmalloc(sizeof(*io));
 
 	if (!io)
 		return -ENOMEM;
 	io->fs = fs;
+	io->fresh = fresh;
 	io->n = n;
 	for (int i = 0; i < n; i++) {
 		io->pages[i] = pages[i];
@@ -270,14 +274,14 @@ io_start(struct efs *fs, enum bio_op op, struct page **pages, int n, uint64_t bl
 
 /* Start requests for n consecutive pages whose blocks are in `blocks` (0: a hole, reads as zeros). */
 static void
-pages_start(struct efs *fs, enum bio_op op, struct page **pages, int n, const uint64_t *blocks)
+pages_start(struct efs *fs, enum bio_op op, struct page **pages, int n, const uint64_t *blocks, bool fresh)
 {
 	for (int i = 0, run; i < n; i += run) {
 		for (run = 1; i + run < n && blocks[i] && blocks[i + run] == blocks[i] + run; run++)
 			;
 		int err = 0;
 		if (blocks[i])
-			err = io_start(fs, op, pages + i, run, blocks[i]);
+			err = io_start(fs, op, pages + i, run, blocks[i], fresh);
 		else
 			page_zero(pages[i]);
 		for (int k = 0; (err || !blocks[i]) && k < run; k++)
@@ -303,7 +307,7 @@ data_read(struct inode *ip, struct page **pages, int n)
 	}
 	mutex_unlock(&fs->lock);
 	if (!err)
-		pages_start(fs, BIO_READ, pages, n, blocks);
+		pages_start(fs, BIO_READ, pages, n, blocks, false);
 	return err;
 }
 
@@ -372,6 +376,8 @@ pages_place(struct efs *fs, struct inode *ip, struct page **pages, int n, int *e
 {
 	uint64_t blocks[PC_BATCH], block;
 	uint32_t first = pages[0]->index, len;
+	const struct efs_inode *di = &einode_of(ip)->di;
+	uint64_t had = di->blocks, size = di->size;
 	int done = 0;
 
 	for (*err = 0; done < n && !*err && !(done && efs_full(fs));) {
@@ -386,7 +392,7 @@ pages_place(struct efs *fs, struct inode *ip, struct page **pages, int n, int *e
 	if (done > 0 || einode_of(ip)->changed)
 		efs_inode_store(fs, ip);
 	if (done > 0)
-		pages_start(fs, BIO_WRITE, pages, done, blocks);
+		pages_start(fs, BIO_WRITE, pages, done, blocks, di->blocks != had || di->size != size);
 	return done;
 }
 
@@ -477,10 +483,10 @@ data_fsync(struct inode *ip, bool datasync)
 {
 	struct efs *fs = efs_of(ip);
 	struct einode *ei = einode_of(ip);
-	int err = 0;
+	int err = fs->damaged ? -EIO : 0;		/* nothing is promised any more */
 
 	datasync = datasync && S_ISREG(ip->mode);
-	if (!datasync)
+	if (!err && !datasync)
 		err = attributes_store(fs, ip);
 	if (err)
 		return err == -EROFS ? 0 : err;
@@ -488,7 +494,7 @@ data_fsync(struct inode *ip, bool datasync)
 	uint64_t epoch = fs->epoch;
 	bool needed = (datasync ? ei->changed_in : ei->stored_in) == epoch;
 	mutex_unlock(&fs->lock);
-	return needed ? efs_commit_since(fs, epoch) : block_flush(fs->bdev);
+	return needed ? efs_commit_since(fs, epoch) : efs_flush(fs);
 }
 
 /* The target of a symlink, cut to n bytes. Returns its length or -errno. */

@@ -94,6 +94,7 @@ struct efs {
 	struct list orphans;		/* [f] struct einode, as on the disk: newest first */
 	uint32_t ndata;			/* [a] data writes under way, for ordering before a commit */
 	bool data_written;		/* [f] some that only the running transaction makes visible */
+	int data_error;			/* [a] such a write has failed: the transaction would show what the blocks held before */
 	struct data_io *spare_io;	/* [I] a request for when memory is short */
 
 	const struct efs_txn_ops *txn;	/* [I] never NULL */
@@ -164,6 +165,7 @@ void efs_end(struct efs *fs);
 int  efs_restart(struct efs *fs);
 bool efs_full(struct efs *fs);
 int  efs_commit(struct efs *fs, bool flush);
+int  efs_flush(struct efs *fs);
 int  efs_commit_since(struct efs *fs, uint64_t epoch);
 
 /* alloc.c */

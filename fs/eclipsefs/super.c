@@ -266,7 +266,7 @@ super_sync_op(struct super *vsb, bool wait)
 	struct efs *fs = vsb->priv;
 
 	if (!fs->ndirty && !fs->txn->commit)
-		return wait && !fs->readonly ? block_flush(fs->bdev) : 0;
+		return wait && !fs->readonly ? efs_flush(fs) : 0;
 	return efs_commit(fs, wait);
 }
 

@@ -83,6 +83,22 @@ commit_locked(struct efs *fs)
 	return err;
 }
 
+/* Empty the device's cache. When that fails, something that was written is lost; nobody knows what, and the next flush will succeed
+ * without it. So nothing is promised any more.
+ * Requires: no lock of this lab. Returns 0 or -errno. May sleep. */
+int
+efs_flush(struct efs *fs)
+{
+	int err = block_flush(fs->bdev);
+
+	if (err) {
+		mutex_lock(&fs->lock);
+		efs_damage(fs, "flush: error %d", err);
+		mutex_unlock(&fs->lock);
+	}
+	return err;
+}
+
 /* Everything that ended before goes to the disk; flush: and past the device's cache.
  *
  * Requires: no lock of this lab; the file data that matters has been written.
@@ -95,7 +111,7 @@ efs_commit(struct efs *fs, bool flush)
 	int err = commit_locked(fs);
 	mutex_unlock(&fs->lock);
 	if (!err && flush)
-		err = block_flush(fs->bdev);
+		err = efs_flush(fs);
 	return err < 0 ? err : 0;
 }
 
@@ -108,6 +124,6 @@ efs_commit_since(struct efs *fs, uint64_t epoch)
 	int err = fs->epoch == epoch ? commit_locked(fs) : fs->txn->commit != NULL;
 	mutex_unlock(&fs->lock);
 	if (err == 0)
-		err = block_flush(fs->bdev);
+		err = efs_flush(fs);
 	return err < 0 ? err : 0;
 }

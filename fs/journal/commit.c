@@ -334,6 +334,11 @@ journal_commit(struct efs *fs)
 	if (fs->damaged)
 		return fs->sb->state & EFS_ERRORS ? errors_mark(j) : 0;
 	wait_event(&efs_data_wait, !__atomic_load_n(&fs->ndata, __ATOMIC_ACQUIRE), (void *)NULL);    /* J2 */
+	int err = __atomic_load_n(&fs->data_error, __ATOMIC_RELAXED);
+	if (err) {
+		journal_abort(j, "data that this transaction would show", err);
+		return errors_mark(j);
+	}
 	images = j->nrunning ? running_count(j) : 0;
 	if (!images && !j->nfreed)
 		return 0;
@@ -342,7 +347,7 @@ journal_commit(struct efs *fs)
 		return journal_abort(j, "a transaction larger than the log", -ENOSPC);
 	if (controls_need(j, blocks - images))
 		return -ENOMEM;
-	int err = transaction_write(j, images);
+	err = transaction_write(j, images);
 	if (err) {
 		journal_abort(j, "write", err);
 		return errors_mark(j);

@@ -50,7 +50,7 @@
 #define MAX_FILE    (1u << 20)
 #define HANG        20			/* seconds for one image */
 
-enum kind { WRITE = 1, DONE, FLUSH, FLUSHED, MARK };
+enum kind { WRITE = 1, DONE, FLUSH, FLUSHED, MARK, LOST };
 
 struct event {
 	enum kind kind;
@@ -182,6 +182,17 @@ flush_complete(uint32_t id)
 	npending = kept;
 }
 
+/* The disk has forgotten this write, and no flush brings it back. */
+static void
+write_lost(uint32_t id)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < npending; i++)
+		if (pending[i].e->id != id)
+			pending[kept++] = pending[i];
+	npending = kept;
+}
+
 static void
 event_play(size_t number)
 {
@@ -201,6 +212,9 @@ event_play(size_t number)
 		break;
 	case FLUSHED:
 		flush_complete(e->id % (uint32_t)(nevents + 1));
+		break;
+	case LOST:
+		write_lost(e->id);
 		break;
 	case MARK:
 		if (e->len >= sizeof(*r) && r->magic == CRASH_MAGIC)

@@ -22,6 +22,7 @@
  */
 #include "grade/crash/model.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -300,6 +301,21 @@ name_op_apply(struct process *p, uint32_t index)
 	}
 }
 
+/* It failed because the disk did: what it should have done to a content may have been done, in part. */
+static bool
+maybe(const struct operation *op)
+{
+	bool content = op->r.op == CRASH_WRITE || op->r.op == CRASH_WRITE_SYNC || op->r.op == CRASH_TRUNCATE;
+	return op->result == -EIO && content;
+}
+
+/* Bytes that a write has written, or may have. */
+static uint64_t
+written(const struct operation *op)
+{
+	return op->result < 0 ? op->r.len : (uint64_t)op->result;
+}
+
 /* Go through operation `index`; `last`: the tree before it. */
 static void
 op_apply(struct process *p, uint32_t index, struct snapshot *last)
@@ -307,7 +323,7 @@ op_apply(struct process *p, uint32_t index, struct snapshot *last)
 	struct operation *op = &p->ops[index];
 	uint32_t kind = op->r.op;
 	op->after = last;
-	if (op->result < 0)
+	if (op->result < 0 && !maybe(op))
 		return;
 	if (kind == CRASH_SYNC) {
 		op->promise = index;
@@ -319,7 +335,7 @@ op_apply(struct process *p, uint32_t index, struct snapshot *last)
 			return;
 		op->object = e->object;
 		content_op(p, e->object, index);
-		if (kind == CRASH_FSYNC || kind == CRASH_WRITE_SYNC)
+		if ((kind == CRASH_FSYNC || kind == CRASH_WRITE_SYNC) && op->result >= 0)
 			op->promise = p->objects[e->object].touched;
 	} else if (kind >= CRASH_CREATE && kind <= CRASH_CHMOD) {
 		name_op_apply(p, index);
@@ -393,9 +409,11 @@ model_announced(uint32_t proc, uint32_t index)
 /* ---- contents ---- */
 
 static bool
-is_sync(uint32_t op)
+is_sync(const struct operation *op)
 {
-	return op == CRASH_FSYNC || op == CRASH_FDATASYNC || op == CRASH_SYNC || op == CRASH_WRITE_SYNC;
+	uint32_t kind = op->r.op;
+	return op->result >= 0 &&
+	    (kind == CRASH_FSYNC || kind == CRASH_FDATASYNC || kind == CRASH_SYNC || kind == CRASH_WRITE_SYNC);
 }
 
 static void
@@ -409,7 +427,7 @@ base_size_set(struct object *o, uint64_t size)
 static void
 base_apply(struct object *o, uint32_t proc, const struct operation *op)
 {
-	uint64_t end = op->r.off + (uint64_t)op->result;
+	uint64_t end = op->r.off + written(op);
 	if (!o->base)
 		o->base = xalloc(MAX_CONTENT);
 	if (op->r.op == CRASH_TRUNCATE && op->r.off <= MAX_CONTENT)
@@ -429,7 +447,7 @@ base_advance(struct process *p, uint32_t proc, struct object *o)
 {
 	size_t upto = o->base_ops, begun = o->base_ops;
 	for (; begun < o->nops && o->ops[begun] <= p->announced; begun++)
-		if (is_sync(p->ops[o->ops[begun]].r.op) && o->ops[begun] < p->announced)
+		if (is_sync(&p->ops[o->ops[begun]]) && o->ops[begun] < p->announced)
 			upto = begun + 1;
 	for (; o->base_ops < upto; o->base_ops++)
 		base_apply(o, proc, &p->ops[o->ops[o->base_ops]]);
@@ -449,7 +467,7 @@ byte_ok(const struct process *p, uint32_t proc, const struct object *o, size_t l
 		if (op->r.op == CRASH_TRUNCATE)
 			zero |= op->r.off <= x;
 		else if ((op->r.op == CRASH_WRITE || op->r.op == CRASH_WRITE_SYNC) && x >= op->r.off
-		    && x - op->r.off < (uint64_t)op->result && crash_byte(crash_id(proc, op->r.index), x) == byte)
+		    && x - op->r.off < written(op) && crash_byte(crash_id(proc, op->r.index), x) == byte)
 			return true;
 	}
 	return zero && byte == 0;
@@ -461,10 +479,11 @@ sizes_allowed(const struct process *p, const struct object *o, size_t later, uin
 	uint64_t size = *min = *max = o->base_size;
 	for (size_t i = o->base_ops; i < o->base_ops + later; i++) {
 		const struct operation *op = &p->ops[o->ops[i]];
+		uint64_t end = op->r.off + written(op);
 		if (op->r.op == CRASH_TRUNCATE)
 			size = op->r.off;
 		else if (op->r.op == CRASH_WRITE || op->r.op == CRASH_WRITE_SYNC)
-			size = op->r.off + (uint64_t)op->result > size ? op->r.off + (uint64_t)op->result : size;
+			size = end > size ? end : size;
 		*min = size < *min ? size : *min;
 		*max = size > *max ? size : *max;
 	}
@@ -480,10 +499,25 @@ mode_ok(const struct process *p, const struct object *o, uint32_t mode)
 		const struct operation *op = &p->ops[o->ops[i]];
 		if (op->r.op == CRASH_CHMOD && op->result >= 0)
 			now = (uint32_t)op->r.off & 07777, good |= now == (mode & 07777);
-		else if (is_sync(op->r.op) && op->r.op != CRASH_FDATASYNC && o->ops[i] < p->announced)
+		else if (is_sync(op) && op->r.op != CRASH_FDATASYNC && o->ops[i] < p->announced)
 			good = now == (mode & 07777);
 	}
 	return good;
+}
+
+/* Say whose byte x and its neighbours are, if some operation has written them. */
+static void
+origin_explain(const struct process *p, uint32_t proc, const struct found *f, uint64_t x, char *why, size_t room)
+{
+	for (uint32_t k = 0; k < p->n; k++) {
+		uint64_t n = 0;
+		while (n < 8 && x + n < f->size && f->data[x + n] == crash_byte(crash_id(proc, k), x + n))
+			n++;
+		if (n == 8 || (n > 1 && x + n == f->size))
+			explain(why, room, "  it is what operation %u (%s /%s at %llu, %llu bytes, result %d) wrote\n", k,
+			    op_names[p->ops[k].r.op], p->ops[k].r.path, (unsigned long long)p->ops[k].r.off,
+			    (unsigned long long)p->ops[k].r.len, p->ops[k].result);
+	}
 }
 
 static bool
@@ -516,6 +550,7 @@ content_ok(struct process *p, uint32_t proc, uint32_t object, const struct found
 		explain(why, room, "/%s: byte %llu of %llu is 0x%02x: nothing written there "
 		    "(last sync: %s, operation %u: size %llu; %zu begun since)\n", f->path, (unsigned long long)x,
 		    (unsigned long long)f->size, f->data[x], since, at, (unsigned long long)o->base_size, later);
+		origin_explain(p, proc, f, x, why, room);
 		return false;
 	}
 	return true;

@@ -6,9 +6,13 @@ Idea.       QEMU's disk is this server. Each write and flush is noted when it co
             be trusted to cover: only writes answered before it came in. Answers are held back a moment and
             given in random order, as a disk with a queue would: a file system that does not wait for its
             writes is found out.
-Interface.  with Recorder(image_bytes, log_path, seed) as r: QEMU with r.qemu_args(); after it ended:
+            Faults: the disk may also fail requests. Of a write that fails none, all or some of the sectors
+            have changed; a flush that fails has lost, for good, some of what it should have covered. The
+            log then has what the disk did, so that whoever reads it need not know about errors.
+Interface.  with Recorder(image_bytes, log_path, seed, faults) as r: QEMU with r.qemu_args(); after it ended:
             r.problem, r.events. The log: "ECRASH01", u64 size, the disk as it was; then events: u8 kind, 3
             zero bytes, u32 id, u64 offset, u32 length, u32 zero, and length bytes of data. Kinds: see below.
+            faults: a function (random, kind, offset, length) that says whether this write or flush fails.
 """
 
 import os
@@ -19,7 +23,8 @@ import struct
 import tempfile
 import threading
 
-WRITE, DONE, FLUSH, FLUSHED, MARK = 1, 2, 3, 4, 5
+WRITE, DONE, FLUSH, FLUSHED, MARK, LOST = 1, 2, 3, 4, 5, 6
+SECTOR = 512
 MARKS_SIZE = 16 * 4096
 HOLD = 0.0004                      # seconds that an answer is held back while nothing else happens
 QUEUE = 12                         # never more answers than this
@@ -28,7 +33,7 @@ HAS_FLAGS, SEND_FLUSH = 1, 4
 OPT_EXPORT_NAME, OPT_ABORT, OPT_INFO, OPT_GO = 1, 2, 6, 7
 REP_ACK, REP_INFO, REP_ERR_UNSUP, REP_ERR_UNKNOWN = 1, 3, 0x80000001, 0x80000006
 CMD_READ, CMD_WRITE, CMD_DISC, CMD_FLUSH = 0, 1, 2, 3
-EINVAL = 22
+EIO, EINVAL = 5, 22
 
 
 class Connection:
@@ -40,12 +45,15 @@ class Connection:
 
 
 class Recorder:
-    def __init__(self, image, log_path, seed=1):
+    def __init__(self, image, log_path, seed=1, faults=None):
         self.disks = {"disk": bytearray(image), "marks": bytearray(MARKS_SIZE)}
         self.log = open(log_path, "wb")
         self.log.write(b"ECRASH01" + struct.pack("<Q", len(image)) + image)
         self.random = random.Random(seed)
-        self.held = []                      # (connection, reply, kind, id)
+        self.faults = faults
+        self.unflushed = {}                 # id of a write: None, or the number of events when it was answered
+        self.failed = 0
+        self.held = []                      # (connection, reply, kind, id, events when it came in)
         self.next_id = 0
         self.events = 0
         self.problem = None
@@ -188,20 +196,52 @@ class Recorder:
                 self.event(MARK, 0, offset, data)
             self.answer(c, handle, 0)
         else:
-            self.next_id += 1
-            if kind == CMD_WRITE:
-                disk[offset:offset + length] = data
-            self.event(WRITE if kind == CMD_WRITE else FLUSH, self.next_id, offset, data)
-            self.held.append((c, handle, DONE if kind == CMD_WRITE else FLUSHED, self.next_id))
+            kind = WRITE if kind == CMD_WRITE else FLUSH
+            if self.faults and self.faults(self.random, kind, offset, length):
+                self.fail(c, handle, kind, offset, data)
+            elif kind == WRITE:
+                self.held.append((c, handle, DONE, self.write(offset, data), 0))
+            else:
+                self.next_id += 1
+                self.event(FLUSH, self.next_id, 0, b"")
+                self.held.append((c, handle, FLUSHED, self.next_id, self.events))
         return True
+
+    def write(self, offset, data):
+        """Changes the disk. Returns the number of this write."""
+        self.next_id += 1
+        self.disks["disk"][offset:offset + len(data)] = data
+        self.event(WRITE, self.next_id, offset, data)
+        self.unflushed[self.next_id] = None
+        return self.next_id
+
+    def fail(self, c, handle, kind, offset, data):
+        """A request that fails: some sectors of a write may have changed; a flush loses what it was about."""
+        self.failed += 1
+        if kind == WRITE:
+            keep = self.random.choice([0, 0.5, 1])
+            for at in range(0, len(data), SECTOR):
+                if self.random.random() < keep:
+                    number = self.write(offset + at, data[at:at + SECTOR])
+                    self.event(DONE, number, 0, b"")
+                    self.unflushed[number] = self.events
+        else:
+            for number in [n for n, done in self.unflushed.items() if done and self.random.random() < 0.5]:
+                self.event(LOST, number, 0, b"")
+                del self.unflushed[number]
+        self.answer(c, handle, EIO)
 
     def answer(self, c, handle, error, data=b""):
         c.sock.sendall(struct.pack(">IIQ", 0x67446698, error, handle) + data)
 
     def answer_one(self):
         """The guest cannot see the answer before it is in the log."""
-        c, handle, kind, number = self.held.pop(self.random.randrange(len(self.held)))
+        c, handle, kind, number, since = self.held.pop(self.random.randrange(len(self.held)))
         self.event(kind, number, 0, b"")
+        if kind == DONE and number in self.unflushed:
+            self.unflushed[number] = self.events
+        elif kind == FLUSHED:
+            self.unflushed = {n: done for n, done in self.unflushed.items() if not done or done > since}
         try:
             self.answer(c, handle, 0)
         except OSError:

@@ -5,12 +5,13 @@ record(name, log, ...) makes a small file system, boots the kernel with it as /d
 not come to its end.
 """
 
+import itertools
 import os
 import struct
 import subprocess
 import tempfile
 
-from grade.crash.nbd import Recorder
+from grade.crash.nbd import FLUSH, WRITE, Recorder
 from grade.eclipse import build
 
 # name: (MiB of disk, KiB of journal, CPUs)
@@ -19,6 +20,34 @@ WORKLOADS = {
     "truncate": (4, 256, 1), "full": (4, 256, 1), "reuse": (4, 512, 1), "many": (8, 512, 4),
     "trees": (4, 256, 1), "links": (4, 256, 1), "mmap": (4, 256, 1),
     "orphans": (4, 256, 1), "mixture": (4, 256, 1), "idle": (4, 256, 1),
+    "badwrites": (2, 256, 1), "badlog": (2, 256, 1), "badflush": (2, 256, 1),
+}
+LOG = (16 * 4096, (16 + 64) * 4096)             # where mkfs puts the log of these disks
+
+
+def bad_blocks(in_log, rate):
+    """Blocks go bad: from then on every write to them fails."""
+    bad = set()
+
+    def fails(rng, kind, offset, length):
+        here = range(offset // 4096, (offset + length + 4095) // 4096)
+        if kind == WRITE and (LOG[0] <= offset < LOG[1]) == in_log and rng.randrange(rate) == 0:
+            bad.add(rng.choice(here))
+        return kind == WRITE and any(b in bad for b in here)
+    return fails
+
+
+def bad_flushes(rate):
+    flushes = itertools.count()
+    return lambda rng, kind, offset, length: (kind == FLUSH and next(flushes) > 8                # mounted by then
+                                              and rng.randrange(rate) == 0)
+
+
+# Workloads on disks that fail, and how
+FAULTS = {
+    "badwrites": lambda: bad_blocks(False, 40),
+    "badlog": lambda: bad_blocks(True, 60),
+    "badflush": lambda: bad_flushes(30),
 }
 PATIENCE = 90
 
@@ -63,7 +92,7 @@ def record(name, log, seed=1, kernel=None, archive=None):
         with open(image, "rb") as f:
             start = f.read()
         unfinished = log + ".part"
-        with Recorder(start, unfinished, seed) as r:
+        with Recorder(start, unfinished, seed, FAULTS[name]() if name in FAULTS else None) as r:
             command = f"/tests/crash {name} /dev/vda /dev/vdb {seed}"
             console = boot(r.qemu_args(), command, kernel, archive, cpus)
         if r.problem:

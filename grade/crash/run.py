@@ -210,6 +210,8 @@ def recover_all(names, args):
     try:
         samples, again = [], []
         for name in names:
+            if name in record.FAULTS:            # damage was seen there: only to be read until fsck
+                continue
             found = make_samples(log_of(name), where, args.seed, 4)
             samples += [(log_of(name), *s) for s in found]
             again.append((name, *found[1]))

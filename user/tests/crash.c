@@ -27,6 +27,7 @@ static int markers = -1;                /* the marker disk */
 static uint32_t proc, op_index;
 static int32_t last_result;
 static int surprises;                   /* results that were neither success nor expected */
+static int disk_fails;                  /* EIO, and then EROFS, are expected */
 static uint64_t seed;
 static uint64_t first_seed = 1;
 static unsigned seconds = 2;            /* of `load` */
@@ -54,12 +55,12 @@ announce(enum crash_op op, const char *path, const char *path2, uint64_t off, ui
 	}
 }
 
-/* The operation announced last has returned `r`. Only ENOSPC may be an answer. */
+/* The operation announced last has returned `r`. Only ENOSPC may be an answer, and of a disk that fails EIO and EROFS. */
 static long
 returned(long r)
 {
 	last_result = r < 0 ? -errno : (int32_t)r;
-	if (r < 0 && errno != ENOSPC) {
+	if (r < 0 && errno != ENOSPC && !(disk_fails && (errno == EIO || errno == EROFS))) {
 		say("crash: operation %u (%u) of process %u on %s: %s\n", op_index - 1, mark.r.op, proc, mark.r.path,
 			strerror(errno));
 		surprises++;
@@ -498,6 +499,43 @@ mixture(void)
 	settle_all();
 }
 
+/* The disk fails now and then. A file for which an error was reported is left alone: what it holds nobody knows. */
+static void
+faulty(void)
+{
+	enum { NONE, THERE, GIVEN_UP } state[12] = { NONE };
+
+	disk_fails = 1;
+	for (unsigned f = 0; f < 2; f++) {              /* so that free blocks hold what nobody may see */
+		create(name("", "fill", f));
+		for (unsigned k = 0; k < 9; k++)
+			put(name("", "fill", f), k * CHUNK, CHUNK);
+		settle(name("", "fill", f));
+		drop(name("", "fill", f));
+	}
+	make_dir(name("", "m", 0));
+	settle(name("", "m", 0));
+	for (unsigned i = 0; i < 260; i++) {
+		unsigned a = rnd(12);
+		const char *path = name(a % 2 ? "m0" : "", "x", a);
+		unsigned what = state[a] == NONE ? 0 : state[a] == GIVEN_UP ? 1 : 1 + rnd(9);
+		switch (what) {
+		case 0: create(path); break;
+		case 1: drop(path); break;
+		case 2: cut(path, rnd(20000)); break;
+		case 3: settle(path); break;
+		case 4: settle_data(path); break;
+		case 5: put_sync(path, rnd(9000), 1 + rnd(5000)); break;
+		case 6: settle(name("", "m", 0)); break;
+		default: put(path, rnd(30000), 1 + rnd(20000)); break;
+		}
+		if (what < 2)
+			state[a] = last_result < 0 ? state[a] : what == 0 ? THERE : NONE;
+		else if (last_result < 0)
+			state[a] = GIVEN_UP;
+	}
+}
+
 /* For `seconds`: files and directories of all kinds, under load. */
 static void
 churn(void)
@@ -564,6 +602,7 @@ static const struct workload { const char *name; void (*run)(void); } workloads[
 	{ "truncate", truncates }, { "full", full }, { "reuse", reuse }, { "many", many }, { "trees", trees },
 	{ "links", links }, { "mmap", mapped },
 	{ "orphans", orphans }, { "mixture", mixture }, { "idle", idle }, { "load", load },
+	{ "badwrites", faulty }, { "badlog", faulty }, { "badflush", faulty },
 };
 #define NWORKLOADS (sizeof workloads / sizeof workloads[0])
 
@@ -648,7 +687,8 @@ run_all_here(void)
 	char dir[8];
 
 	for (unsigned i = 0; i < NWORKLOADS; i++) {
-		if (workloads[i].run == full || workloads[i].run == reuse || workloads[i].run == idle)
+		if (workloads[i].run == full || workloads[i].run == reuse || workloads[i].run == idle ||
+		    workloads[i].run == faulty)
 			continue;
 		snprintf(dir, sizeof dir, "crash%u", i);
 		if (mkdir(dir, 0755) < 0 || chdir(dir) < 0) {
