@@ -9,6 +9,7 @@
 #include "kern/boot/initcall.h"
 #include "kern/boot/ktest.h"
 #include "kern/boot/labinfo.h"
+#include "kern/boot/observe.h"
 #include "kern/boot/print.h"
 
 extern const initcall_fn initcall_start[], initcall_end[];      /* kernel.lds */
@@ -54,6 +55,8 @@ kmain(uint32_t magic, uint64_t info_phys)
 		(*fn)();
 	if (main_fn)
 		main_fn();
+	if (observe_wanted())
+		observe_run_and_exit();
 	if (ktest_wanted())
 		ktest_run_and_exit();
 	labinfo_print();

@@ -8,6 +8,7 @@
 #include "kern/boot/bootinfo.h"
 #include "kern/boot/initcall.h"
 #include "kern/boot/ktest.h"
+#include "kern/boot/observe.h"
 #include "kern/boot/labinfo.h"
 #include "kern/boot/print.h"
 #include "kern/proc/exec.h"
@@ -104,6 +105,8 @@ init_thread(void *arg)
 	labinfo_print();
 	for (int i = 0; i < nhook; i++)
 		hooks[i]();
+	if (observe_wanted())
+		observe_run_and_exit();
 	if (ktest_wanted())
 		ktest_run_and_exit();
 	if (init_start() == 0)
