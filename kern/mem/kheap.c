@@ -184,9 +184,11 @@ large_alloc(size_t n)
 /* ---- what everybody calls ---- */
 
 static __attribute__((noinline)) void *
-object_junk(struct object *o, unsigned k)
+object_junk(struct object *o, unsigned k, size_t n)
 {
-	return memset(o, JUNK, sizes[k]);
+	if (mem_watcher)
+		mem_watcher->object(o, n, sizes[k]);
+	return memset(o, JUNK, n);
 }
 
 static __attribute__((noinline)) void
@@ -195,21 +197,21 @@ object_spoiled(struct object *o, unsigned k)
 	panic("heap: object %p of %u bytes was written to after kfree", (void *)o, sizes[k]);
 }
 
-/* Hand a free object of class k to its new owner. */
+/* Hand a free object of class k to its new owner, who asked for n bytes. */
 static inline void *
-object_give(struct object *o, unsigned k)
+object_give(struct object *o, unsigned k, size_t n)
 {
 	if (__builtin_expect(o->mark != mark_of(o), 0))
 		object_spoiled(o, k);
 	o->mark = 0;
 	if (__builtin_expect(mem_junk, 0))
-		return object_junk(o, k);
+		return object_junk(o, k, n);
 	return o;
 }
 
 /* The CPU's stack is empty. */
 static __attribute__((noinline)) void *
-kmalloc_slow(unsigned k)
+kmalloc_slow(unsigned k, size_t n)
 {
 	struct object *o = class_refill(&classes[k]);
 	bool on;
@@ -219,7 +221,7 @@ kmalloc_slow(unsigned k)
 	on = irq_save();
 	heaps[this_cpu->id].used += sizes[k];
 	irq_restore(on);
-	return object_give(o, k);
+	return object_give(o, k, n);
 }
 
 /* Returns: n bytes, 16-aligned (page-aligned if n > 2048), contents junk; NULL when n > 4 MiB or memory is
@@ -239,12 +241,12 @@ kmalloc(size_t n)
 	h = &heaps[this_cpu->id];
 	if (__builtin_expect(h->stack[k].n == 0, 0)) {
 		irq_restore(on);
-		return kmalloc_slow(k);
+		return kmalloc_slow(k, n);
 	}
 	o = h->stack[k].obj[--h->stack[k].n];
 	h->used += sizes[k];
 	irq_restore(on);
-	return object_give(o, k);
+	return object_give(o, k, n);
 }
 
 void *
@@ -273,6 +275,8 @@ krealloc(void *p, size_t n)
 	size_t old = p ? object_size(p) : 0;
 	void *q;
 
+	if (p && mem_watcher && old <= SLAB_MAX)
+		mem_watcher->object(p, n < old ? n : old, old);
 	if (p && n <= old && (n > old / 2 || n == 0))
 		return p;
 	if (!(q = kmalloc(n)))
@@ -326,7 +330,11 @@ object_put(struct class *c, struct object *o)
 static __attribute__((noinline)) void
 object_put_junk(struct class *c, struct object *o)
 {
+	if (mem_watcher)
+		mem_watcher->object(o, c->size, c->size);
 	memset(o, JUNK, c->size);
+	if (mem_watcher)
+		mem_watcher->object(o, 0, c->size);
 	object_put(c, o);
 }
 

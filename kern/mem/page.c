@@ -41,6 +41,7 @@ static uint64_t npages;                   /* [I] frames the array covers */
 static uint64_t total;                    /* [I] frames ever put on the lists */
 static struct magazine magazines[NCPU];
 bool mem_junk;
+const struct mem_watch *mem_watcher;
 
 static struct spinlock zone_lock = SPINLOCK("page zone", RANK(2, 0));
 static struct list free_list[NORDER];     /* zone_lock */
@@ -81,11 +82,34 @@ page_copy(struct page *dst, const struct page *src)
 	asm volatile("rep movsq" : "+D"(d), "+S"(s), "+c"(n) :: "memory");
 }
 
-static __attribute__((noinline)) void
+static void
 junk_fill(struct page *p, uint64_t pattern)
 {
 	for (uint64_t i = 0; i < 1ul << p->order; i++)
 		fill(page_virt(p + i), pattern);
+}
+
+static __attribute__((noinline)) void
+block_born(struct page *p)
+{
+	junk_fill(p, JUNK_ALLOC);
+	if (mem_watcher)
+		mem_watcher->pages_born(p);
+}
+
+static __attribute__((noinline)) void
+block_died(struct page *p)
+{
+	junk_fill(p, JUNK_FREE);
+	if (mem_watcher)
+		mem_watcher->pages_died(p);
+}
+
+void
+mem_watch_register(const struct mem_watch *watch)
+{
+	mem_watcher = watch;
+	mem_junk = true;
 }
 
 /* ---- the buddy lists (all: zone_lock held) ---- */
@@ -227,7 +251,7 @@ page_give(struct page *p, enum page_kind kind)
 	p->flags = 0;
 	__atomic_store_n(&p->ref, 1, __ATOMIC_RELAXED);
 	if (__builtin_expect(mem_junk, 0))
-		junk_fill(p, JUNK_ALLOC);
+		block_born(p);
 	return p;
 }
 
@@ -333,7 +357,7 @@ static __attribute__((noinline)) void
 page_free_slow(struct page *p)
 {
 	if (mem_junk)
-		junk_fill(p, JUNK_FREE);
+		block_died(p);
 	if (p->order == 0) {
 		magazine_put(p);
 		return;
@@ -398,6 +422,12 @@ page_count_free(void)
 	for (int i = 0; i < NCPU; i++)
 		n += __atomic_load_n(&magazines[i].n, __ATOMIC_RELAXED);
 	return n;
+}
+
+uint64_t
+page_frames(void)
+{
+	return npages;
 }
 
 uint64_t

@@ -88,6 +88,17 @@ uint64_t page_count_total(void);
 /* Fill pages and heap objects with junk on alloc and free: kernel word junk=1, and whenever ktest= is
  * there. */
 extern bool mem_junk;
+/* Who wants to hear of every page block and heap object that is given out or comes back (asan_heap.c). Turns mem_junk on:
+ * the paths that fill with junk are the ones that tell. Called with or without locks; must not call back. */
+struct mem_watch {
+	void (*pages_born)(struct page *p);              /* 2^p->order pages */
+	void (*pages_died)(struct page *p);
+	void (*object)(void *o, size_t n, size_t size);  /* of its size bytes, the first n may be used; 0: it is free */
+};
+void mem_watch_register(const struct mem_watch *watch);
+extern const struct mem_watch *mem_watcher;                        /* [I] after boot; NULL: nobody */
+uint64_t page_frames(void);                                        /* how many frames page_array has */
+
 /* Give memory above BOOT_MAPPED to the allocator: pagetable.c, once its direct map reaches there. */
 void page_add_high(void);
 /* Physical address of the low page that lab 13 may use to start CPUs; never allocated. */

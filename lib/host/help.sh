@@ -19,5 +19,6 @@ LAB=N       labs 1..N only            BOOT=bios|uefi|direct   DISK=virtio|virtio
 CPUS= MEM=  processors, MiB           ACCEL=tcg|kvm|hvf       APPEND="kernel words"
 IMG=path    boot this image           ROOTFS=dir              laid over the root file system
 B=dir       build directory           QEMUEXTRA="..."         V=1: show commands    TOOLPREFIX=
+SAN=1       the kernel with address and undefined-behaviour sanitizers (kern/boot/asan.c): slower, and it trusts nobody
 grade, test: TEST=glob JOBS=n JSON=file JUNIT=file HIDDEN=dir
 TEXT
