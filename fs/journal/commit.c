@@ -224,19 +224,20 @@ images_write(struct journal *j, uint32_t images, uint32_t *used)
 	while (images > 0) {
 		struct efs_jdesc *d = (struct efs_jdesc *)j->control[*used];
 		struct ebuf *batch[EFS_JTAGS];
+		uint32_t n = images < EFS_JTAGS ? images : EFS_JTAGS;
 		control_init(j, d, EFS_MB_JDESC);
-		d->count = images < EFS_JTAGS ? images : EFS_JTAGS;
+		d->count = n;
 		d->index = (*used)++;
-		for (uint32_t i = 0; i < d->count; i++) {
+		for (uint32_t i = 0; i < n; i++) {
 			batch[i] = running_next(j, &at);
 			d->tags[i].block = batch[i]->block;
 			d->tags[i].crc = crc32c(0, batch[i]->data, EFS_BLOCK);
 		}
 		chain = control_seal(d, chain);
 		log_write(j, d);
-		for (uint32_t i = 0; i < d->count; i++)
+		for (uint32_t i = 0; i < n; i++)
 			log_write(j, batch[i]->data);
-		images -= d->count;
+		images -= n;
 	}
 	return chain;
 }

@@ -1,18 +1,24 @@
-"""labs/NN-name/lab.toml: what a lab asks of a student.
+"""labs/NN-name/lab.toml, as a release needs it: what the student writes, from what start, and what is kept back.
 
-    title   = "page tables"           as in the list `files`
-    enables = "..."
-    [[exercise]]                      in the order in which they are worked
+    title    = "page tables"           as in the list `files`
+    baseline = 5                       points of this lab's tests on its fresh skeleton (branch labN-start)
+    [[exercise]]                       in the order in which they are worked
     file = "kern/vm/fault.c"
-    functions = ["cow_fault"]
-    helpers = ["page_is_anonymous"]   static functions that only the solution needs: not released
+    functions = ["cow_fault"]          these lose their bodies
+    naive = ["cow_fault"]              ... and these of them start from labs/NN-name/naive/cow_fault.c instead of from nothing
+    helpers = ["page_is_anonymous"]    static functions and variables that only the solution has: not released
     hint = "..."
     [[test]]
-    name = "vm_copy_on_write"         a KTEST of the lab, a program of user/tests, or a test of grade/labs/test_lab.py
+    name = "vm_copy_on_write"          def test_vm_copy_on_write(run) in labs/NN-name/test_*.py
     points = 15
+    hidden = true                      kept back: neither this entry nor its judge nor its OBSERVE is released
+    pool = "copies"                    of the tests of one pool one is released, SEED says which; the others are kept back
+
+A static function that only stripped bodies use and that is no helper is given: the stub mentions it.
 """
 
 import os
+import random
 import re
 import tomllib
 
@@ -20,23 +26,27 @@ from grade.eclipse import labs
 from grade.eclipse.build import ROOT
 from grade.release.source import ReleaseError
 
-KEYS = {"title", "enables", "exercise", "test"}
-EXERCISE_KEYS = {"file", "functions", "helpers", "hint"}
+KEYS = {"title", "enables", "baseline", "exercise", "test"}
+EXERCISE_KEYS = {"file", "functions", "helpers", "naive", "hint"}
+OURS = r"helpers|naive|pool|hidden"          # words that say nothing to students
 
 
 class Manifest:
-    def __init__(self, lab):
+    def __init__(self, lab, root=ROOT):
+        self.root = root
         self.lab = lab
         self.number = lab.number
         self.folder = f"labs/{lab.folder}"
         self.path = f"{self.folder}/lab.toml"
         try:
-            with open(os.path.join(ROOT, self.path), "rb") as f:
-                self.data = tomllib.load(f)
+            with open(os.path.join(root, self.path)) as f:
+                self.text = f.read()
+            self.data = tomllib.loads(self.text)
         except (OSError, tomllib.TOMLDecodeError) as e:
             raise ReleaseError(f"{self.path}: {e}") from None
         self.exercises = self.data.get("exercise", [])
         self.tests = self.data.get("test", [])
+        self.baseline = self.data.get("baseline", 0)
         self.check()
 
     def check(self):
@@ -51,6 +61,8 @@ class Manifest:
                 raise ReleaseError(f"{self.path}: {e.get('file')} is not in {self.folder}/files")
             if not e.get("functions"):
                 raise ReleaseError(f"{self.path}: an exercise in {e['file']} names no function")
+            if more := set(e.get("naive", [])) - set(e["functions"]):
+                raise ReleaseError(f"{self.path}: naive, but not in functions: {', '.join(sorted(more))}")
         if self.data.get("title") != self.lab.title:
             raise ReleaseError(f"{self.path}: the title is not that of {self.folder}/files")
         names = self.functions()
@@ -69,12 +81,40 @@ class Manifest:
             helpers += e.get("helpers", [])
         return out
 
-    def for_students(self):
-        """The text without the names of helpers."""
-        with open(os.path.join(ROOT, self.path)) as f:
-            return re.sub(r"(?m)^helpers\s*=\s*\[[^\]]*\]\n", "", f.read())
+    def naive(self):
+        """{function: the text of its naive version}"""
+        out = {}
+        for name in (n for e in self.exercises for n in e.get("naive", [])):
+            path = f"{self.folder}/naive/{name}.c"
+            try:
+                with open(os.path.join(self.root, path)) as f:
+                    out[name] = f.read()
+            except OSError as e:
+                raise ReleaseError(f"{self.path}: {path}: {e.strerror}") from None
+        return out
+
+    def kept_back(self, seed):
+        """Names of the tests that this release does not hand out."""
+        out = {t["name"] for t in self.tests if t.get("hidden")}
+        pools = {}
+        for t in self.tests:
+            if "pool" in t and t["name"] not in out:
+                pools.setdefault(t["pool"], []).append(t["name"])
+        for pool, names in pools.items():
+            out |= set(names) - {random.Random(f"{seed}/{self.folder}/{pool}").choice(names)}
+        return out
+
+    def for_students(self, kept_back):
+        """The text of lab.toml without the tests kept back, and without what only a release reads."""
+        blocks = re.split(r"(?m)^(?=\[\[)", self.text)
+        out = []
+        for b in blocks:
+            tests = tomllib.loads(b).get("test", [])
+            if not tests or tests[0]["name"] not in kept_back:
+                out.append(re.sub(rf"(?m)^({OURS})[ \t]*=[ \t]*(\[[^\]]*\]|[^\n]*)[^\n]*\n", "", b))
+        return "".join(out)
 
 
-def all_manifests():
+def all_manifests(root=ROOT):
     """{lab number: Manifest} of every lab of this tree."""
-    return {lab.number: Manifest(lab) for lab in labs.all_labs()}
+    return {lab.number: Manifest(lab, root) for lab in labs.all_labs()}

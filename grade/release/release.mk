@@ -4,7 +4,7 @@ RELEASE_PYTHON = $(shell for p in $(PYTHON) /usr/bin/python3 python3.12 python3.
 
 .PHONY: release release-check
 release:
-	$(Q)PYTHONPATH=. PYTHONDONTWRITEBYTECODE=1 $(RELEASE_PYTHON) -m grade.release.write '$(DEST)' --labs '$(LABS)' \
+	$(Q)PYTHONPATH=. PYTHONDONTWRITEBYTECODE=1 $(RELEASE_PYTHON) -m grade.release.write '$(DEST)' --labs '$(LABS)' --seed '$(SEED)' \
 		--flags '$(CC) $(KCFLAGS)'
 
 # Everything about every lab; `make test` has the quick part of it.

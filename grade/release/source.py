@@ -1,7 +1,8 @@
 """One C file of the kernel, seen through libclang: where its functions are, to the byte, and what they use.
 
 Idea.       libclang parses with the kernel's own -D, -I and -std words, so attributes, macros and braces in strings mislead
-            nobody. A student's file is the solved one with some edits: bodies become a call of lab_todo, helpers vanish.
+            nobody. A student's file is the solved one with some edits: bodies become a call of lab_todo or a naive version,
+            helpers vanish.
 Interface.  Source(path).edits(...) and apply(); Source.functions for the tests.
 Invariants. I1 edits do not overlap; undoing them gives the solved file again, byte for byte.
             I2 nothing static is left unused: what only the stripped bodies used is named in the first call that needs it.
@@ -90,6 +91,9 @@ class Source:
         elif c.kind == cindex.CursorKind.VAR_DECL and c.storage_class != cindex.StorageClass.EXTERN:
             self.variables[c.spelling] = Decl(c, None)
 
+    def everything(self):
+        return [*self.prototypes, *self.functions.values(), *self.variables.values()]
+
     def text(self, start, end):
         return self.bytes[start:end].decode()
 
@@ -112,7 +116,7 @@ class Source:
     # ---------------------------------------------------------------- what goes
 
     def unused(self, stripped, removed, given):
-        """Static names that nothing uses any more when the bodies `stripped` are empty and `given` are named by a stub."""
+        """Static names that nothing uses any more when the bodies `stripped` are empty and `given` are named elsewhere."""
         alldecls = {**self.functions, **self.variables}
         everybody = {u for d in alldecls.values() for u in d.uses - {d.name}}
         live = {n for n, d in alldecls.items() if n not in removed and (not d.static or n not in everybody or n in given)}
@@ -125,13 +129,13 @@ class Source:
                     work.append(u)
         return [n for n, d in alldecls.items() if n not in live and n not in removed]
 
-    def shares(self, stripped, removed):
-        """{stripped function: static names it must mention} so that no name is left unused (I2)."""
-        out = {n: [] for n in stripped}
-        given = set()
+    def shares(self, stripped, removed, naive=(), given=frozenset()):
+        """{stripped function: static names its stub mentions} so that no name is left unused (I2). The naive ones name `given`."""
+        out = {n: [] for n in stripped if n not in naive}
+        given = set(given)
         while left := self.unused(stripped, removed, given):
             for name in left:
-                user = [s for s in stripped if name in self.functions[s].uses and s != name]
+                user = [s for s in out if name in self.functions[s].uses and s != name]
                 if user:
                     out[min(user, key=lambda s: self.functions[s].start)].append(name)
                     given.add(name)
@@ -156,7 +160,7 @@ class Source:
     def removal(self, name):
         """The bytes of a helper with the comment above it and the blank line below it."""
         spans = []
-        for d in [*self.prototypes, *self.functions.values(), *self.variables.values()]:
+        for d in self.everything():
             if d.name != name:
                 continue
             start = self.comment_start(self.line_start(d.start))
@@ -166,8 +170,18 @@ class Source:
             spans.append((start, end, ""))
         return spans
 
-    def edits(self, names, helpers, lab, folder):
-        """[(start, end, new text)] that make the student's file."""
+    def start_from(self, name, text, folder):
+        """The body of a naive version, whose head must be that of the function."""
+        where = f"{folder}/naive/{name}.c"
+        head, brace, body = text.partition("\n{\n")
+        head = re.sub(r"/\*.*?\*/", "", head, flags=re.S)
+        d = self.functions[name]
+        want = self.text(d.start, d.body[0])
+        if not brace or head.split() != want.split():
+            raise ReleaseError(f"{where}: it should read: {' '.join(want.split())} {{ ... }}")
+        return "{\n" + body.rstrip()
+
+    def check_names(self, names, helpers, folder):
         for name in names:
             if name not in self.functions:
                 raise ReleaseError(f"{folder}/lab.toml: {self.path} defines no function {name}")
@@ -177,11 +191,18 @@ class Source:
         for n, d in {**self.functions, **self.variables}.items():
             if n not in names and n not in helpers and d.uses & set(helpers):
                 raise ReleaseError(f"{self.path}: {n} uses {', '.join(d.uses & set(helpers))}, named as a helper of {folder}")
-        shares = self.shares(names, set(helpers))
-        out = [(*self.functions[n].body, self.stub(n, lab, folder, shares[n])) for n in names]
+
+    def edits(self, names, helpers, lab, folder, naive=None):
+        """[(start, end, new text)] that make the student's file. naive: {function: text} of those that do not start empty."""
+        self.check_names(names, helpers, folder)
+        starts = {n: self.start_from(n, naive[n], folder) for n in names if n in (naive or {})}
+        told = {w for body in starts.values() for w in re.findall(r"\w+", body)}
+        shares = self.shares(names, set(helpers), starts, told)
+        out = [(*self.functions[n].body, starts.get(n) or self.stub(n, lab, folder, shares[n])) for n in names]
         for h in helpers:
             out += self.removal(h)
-        if not self.declares_todo:           # behind the file's first #include, which is its own header
+        if not self.declares_todo and len(starts) < len(names):
+            # behind the file's first #include, which is its own header
             at = self.bytes.find(b"\n", re.search(rb"^#include ", self.bytes, re.M).start()) + 1
             out.append((at, at, '#include "kern/boot/print.h"\n'))
         return sorted(out)

@@ -1,23 +1,49 @@
 """Which file of the solved tree comes to the students with which lab, and what it looks like there.
 
-Idea.       A file named in labs/NN-name/files comes with lab NN, and so does what lies below that lab's own folders. All the
-            rest (build, libraries, programs, grader) comes with the first lab. What teaches the instructor stays here.
+Idea.       Only what ALLOWED names goes out. A file named in labs/NN-name/files comes with lab NN, and so does what lies below
+            that lab's own folders. All the rest (build, libraries, programs, grader) comes with the first lab.
+Invariants. I1 mutants, naive versions, the release and the instructor's tools are named nowhere in ALLOWED.
+            I2 tests that are kept back are missing from every branch, also where the bodies are solved.
 """
 
+import fnmatch
 import os
 import subprocess
 
 from grade.eclipse.build import ROOT
+from grade.release import hidden
 from grade.release.manifest import all_manifests
-from grade.release.source import Source, apply, default_flags
+from grade.release.source import ReleaseError, Source, apply, default_flags
 
-KEPT_BACK = ("grade/release/", "grade/checks/", "grade/crash/", "grade/host/", "grade/system/", ".ci/", "README.md")
+# "x/" is all below x; otherwise patterns as a shell's. A new file elsewhere stays here until it is named.
+ALLOWED = ("kern/", "fs/", "lib/", "user/", "Makefile", "GNUmakefile", ".gdbinit", ".gitignore",
+           "labs/[0-9]*/files", "labs/[0-9]*/files.san", "labs/[0-9]*/README.md", "labs/[0-9]*/lab.toml", "labs/[0-9]*/test_*.py",
+           "grade/__init__.py", "grade/plugin.py", "grade/run.py", "grade/eclipse/", "grade/labs/", "grade/guest/")
+# Names of files and folders that never go out, whatever ALLOWED says.
+NEVER = ("mutants", "naive", "*.patch", "*mutant*", "*instructor*", "release", "crash", "bench")
 LAID_OVER = "grade/release/student"
 
 
 def tracked():
-    p = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True)
+    p = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if p.returncode:
+        raise ReleaseError(f"a release is made from a git repository: {p.stderr.strip()}")
     return [f for f in p.stdout.split("\0") if f and os.path.isfile(os.path.join(ROOT, f))]
+
+
+def matches(path, patterns):
+    """Does a shell's pattern match, or a folder "x/" hold the path?"""
+    parts = path.split("/")
+    for p in patterns:
+        words = p.split("/")
+        if path.startswith(p) if p.endswith("/") else \
+                len(words) == len(parts) and all(map(fnmatch.fnmatchcase, parts, words)):
+            return True
+    return False
+
+
+def allowed(path):
+    return matches(path, ALLOWED) and not any(matches(part, NEVER) for part in path.split("/"))
 
 
 def read(path):
@@ -28,17 +54,36 @@ def read(path):
 class Tree:
     """The solved tree, cut into labs."""
 
-    def __init__(self, flags=None):
+    def __init__(self, flags=None, seed=""):
         self.flags = flags or default_flags()
         self.manifests = all_manifests()
+        self.kept_back = {n: m.kept_back(seed) for n, m in self.manifests.items()}
         self.lab_of = {}                     # path: lab number
         self.edits = {}                      # path: edits that make the student's file
+        self.always = {}                     # path: edits made even where the lab is solved (I2)
         self.sources = {}
         self.cut()
-        for m in self.manifests.values():
+        for n, m in self.manifests.items():
+            hidden.check(m, self.kept_back[n], read(m.folder + "/README.md").decode())
+            naive = m.naive()
             for path, (names, helpers) in m.by_file().items():
-                self.sources[path] = Source(path, self.flags)
-                self.edits[path] = self.sources[path].edits(names, helpers, m.number, m.folder)
+                self.edits[path] = self.source(path).edits(names, helpers, n, m.folder, naive)
+            self.hide_observers(n)
+
+    def source(self, path):
+        if path not in self.sources:
+            self.sources[path] = Source(path, self.flags)
+        return self.sources[path]
+
+    def hide_observers(self, lab):
+        if not self.kept_back[lab]:
+            return
+        for path in self.files_of(lab):
+            if path.endswith(".c") and b"\nOBSERVE(" in read(path):
+                if edits := hidden.observer_edits(self.source(path), self.kept_back[lab]):
+                    if path in self.edits:
+                        raise ReleaseError(f"{path} has exercises, and observers of tests that are kept back")
+                    self.always[path] = edits
 
     def cut(self):
         listed, folders = {}, {}
@@ -50,20 +95,23 @@ class Tree:
                     folders.setdefault(folder, n)
             folders[m.folder + "/"] = n
         for path in sorted(set(tracked()) | set(listed)):
-            if path.startswith(KEPT_BACK):
-                continue
-            near = [n for folder, n in folders.items() if path.startswith(folder)]
-            self.lab_of[path] = listed.get(path, min(near, default=min(self.manifests)))
+            if allowed(path):
+                near = [n for folder, n in folders.items() if path.startswith(folder)]
+                self.lab_of[path] = listed.get(path, min(near, default=min(self.manifests)))
 
     def solved(self, path):
-        return read(path)
+        """The file with its bodies."""
+        n = self.lab_of[path]
+        if path.endswith("/lab.toml"):
+            return self.manifests[n].for_students(self.kept_back[n]).encode()
+        data = apply(read(path), self.always.get(path, []))
+        if path.endswith(".py") and path.startswith("labs/"):
+            data = hidden.python_without(data.decode(), self.kept_back[n]).encode()
+        return data
 
     def student(self, path):
         """The file as a student first sees it."""
-        if path.endswith("/lab.toml"):
-            number = self.lab_of[path]
-            return self.manifests[number].for_students().encode()
-        return apply(read(path), self.edits.get(path, []))
+        return apply(read(path), self.edits[path]) if path in self.edits else self.solved(path)
 
     def files_of(self, lab):
         return [p for p, n in self.lab_of.items() if n == lab]

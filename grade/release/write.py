@@ -1,8 +1,11 @@
-"""Writes the students' repository: python3 -m grade.release.write DEST [--labs 1-9] [--flags 'compiler words'].
+"""Writes the students' repository: make release DEST=dir [LABS=1-9] [SEED=year].
 
-Branches: labN is labN-1 and the files of lab N, bodies missing; labN-start is labN with the bodies of all labs before it.
-An instructor who does not want to give answers away early pushes a branch when its time has come:
-git push course lab5 lab5-start.
+Branches  labN is labN-1 and the files of lab N, bodies missing. labN-start is labN with the bodies of all labs before it. Who
+          does not want to give answers away early pushes a branch when its time has come: git push course lab5 lab5-start
+LABS      "1-9", "3-5", "4" (which is 1-4): the labs that students work. Those before the first come solved with it.
+SEED      any word, the year for instance. It decides, for every pool of equivalent tests in a lab.toml, which one of them is
+          handed out; the others stay for the instructor's own grading. Nothing else depends on it, and the same tree with
+          the same LABS and SEED gives the same commits, to the last bit.
 """
 
 import argparse
@@ -97,9 +100,9 @@ def fill_starts(repo, tree, wanted):
         repo.commit(f"lab {n}: the labs before it, solved")
 
 
-def release(dest, labs="", flags=None, tree=None):
+def release(dest, labs="", flags=None, seed="", tree=None):
     """Writes the repository. Returns the labs that are in it for students to work."""
-    tree = tree or Tree(flags)
+    tree = tree or Tree(flags, seed)
     wanted = lab_range(labs, list(tree.manifests))
     repo = Repository(dest)
     fill(repo, tree, wanted)
@@ -109,15 +112,16 @@ def release(dest, labs="", flags=None, tree=None):
 
 
 def main():
-    ap = argparse.ArgumentParser(prog="make release")
+    ap = argparse.ArgumentParser(prog="make release", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("dest")
-    ap.add_argument("--labs", default="")
-    ap.add_argument("--flags", default="")
+    ap.add_argument("--labs", default="", help="which labs students work")
+    ap.add_argument("--seed", default="", help="which of several equivalent tests they get")
+    ap.add_argument("--flags", default="", help="the kernel's compiler and its words")
     args = ap.parse_args()
     if not args.dest:
-        sys.exit("make release DEST=dir: where should the students' repository go?")
+        sys.exit("make release DEST=dir: where should the students' repository go?\n\n" + __doc__)
     try:
-        wanted = release(args.dest, args.labs, args.flags)
+        wanted = release(args.dest, args.labs, args.flags, args.seed)
     except ReleaseError as e:
         sys.exit(f"release: {e}")
     print(f"{args.dest}: branches lab{wanted[0]} to lab{wanted[-1]}, and labN-start with the labs before N solved")
