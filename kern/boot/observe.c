@@ -22,7 +22,7 @@
 #include "lib/kern/string.h"
 
 #define DEBUG_CONSOLE 0xe9            /* QEMU: -device isa-debugcon */
-#define WORD_MAX 512
+#define WORD_MAX BOOT_CMDLINE
 #define STAR 0x2545f4914f6cdd1dul     /* the multiplier of xorshift64* */
 #define SALT 0x9e3779b97f4a7c15ul     /* so that small seeds do not begin alike */
 
