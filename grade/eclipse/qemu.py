@@ -33,13 +33,18 @@ class GuestError(AssertionError):
 
 
 def cpu_seconds(pid):
-    """CPU time used by a process, or None where the system does not say."""
+    """CPU time used by a process and those it started (a QEMU in a sandbox), or None where the system does not say."""
     try:
         with open(f"/proc/{pid}/stat") as f:
             fields = f.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        used = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     except (OSError, IndexError):
         return None
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as f:
+            return used + sum(cpu_seconds(int(child)) or 0.0 for child in f.read().split())
+    except OSError:
+        return used
 
 
 def die_with_parent():
