@@ -93,6 +93,14 @@ memcmp(const void *a, const void *b, size_t n)
 {
 	const unsigned char *p = a, *q = b;
 
+	if (n >= REP_MIN) {
+		size_t words = n / 8;
+
+		__asm__ volatile("repe cmpsq" : "+S"(p), "+D"(q), "+c"(words) : : "memory", "cc");
+		p -= 8;         /* the last word compared: the first that differs, if one does */
+		q -= 8;
+		n -= (size_t)(p - (const unsigned char *)a);
+	}
 	while (n >= 8 && *(const word_t *)p == *(const word_t *)q)
 		n -= 8, p += 8, q += 8;
 	for (; n > 0; n--, p++, q++) {
