@@ -126,6 +126,7 @@ map_take(struct efs *fs, uint64_t k, uint32_t from, uint32_t want, uint64_t *sta
 	if (len > 0 && (*start < fs->sb->data_start || *start + len > fs->sb->blocks)) {
 		err = efs_damage(fs, "block map has free blocks outside the data area");
 	} else if (len > 0) {
+		assert(!fs->busy[k] || bits_find(fs->busy[k], NULL, at, at + len, true) == at + len);	/* I3 */
 		fs->map_free[k] -= bits_change(map_bits(b), at, len, true);
 		efs_buf_dirty(fs, b);
 	}

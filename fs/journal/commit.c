@@ -275,6 +275,7 @@ transaction_write(struct journal *j, uint32_t images)
 			return err;
 		fs->data_written = false;
 	}
+	assert(!fs->ndata && !fs->data_error);		/* J2 */
 	struct efs_jcommit *commit = (struct efs_jcommit *)j->control[used];
 	uint64_t now = clock_wall_ns();
 	control_init(j, commit, EFS_MB_JCOMMIT);
@@ -299,6 +300,7 @@ transaction_end(struct journal *j, uint32_t blocks)
 	j->nbusy = 0;
 	j->fs->epoch++;
 	j->used += blocks;
+	assert(j->used < j->length && j->active);		/* J5 */
 	j->seq++;
 }
 
@@ -348,11 +350,13 @@ journal_commit(struct efs *fs)
 		return journal_abort(j, "a transaction larger than the log", -ENOSPC);
 	if (controls_need(j, blocks - images))
 		return -ENOMEM;
+	uint32_t end = log_after(j, j->head, blocks);
 	err = transaction_write(j, images);
 	if (err) {
 		journal_abort(j, "write", err);
 		return errors_mark(j);
 	}
+	assert(j->head == end);				/* J4 */
 	transaction_end(j, blocks);
 	if (j->home_next || fs->ndirty > fs->limit)
 		err = checkpoint(j, false);
