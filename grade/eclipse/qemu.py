@@ -70,7 +70,7 @@ def disk_args(disk, image, writable, name="disk0", boot=True):
 
 class Machine:
     def __init__(self, boot="direct", disk="virtio", image=None, kernel=None, archive=None, cpus=1, mem=512, append="",
-                 writable=False, extra=(), accel="tcg"):
+                 writable=False, extra=(), accel="tcg", fds=()):
         self.console = ""            # everything the console said, without carriage returns
         self.at = 0                  # expect() looks from here on
         self.status = None
@@ -83,7 +83,7 @@ class Machine:
         self.command = " ".join(argv)
         self.stderr = tempfile.TemporaryFile()
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self.stderr, stderr=self.stderr,
-                                        pass_fds=[theirs.fileno(), qmp_theirs.fileno()], preexec_fn=die_with_parent)
+                                        pass_fds=[theirs.fileno(), qmp_theirs.fileno(), *fds], preexec_fn=die_with_parent)
         theirs.close()
         qmp_theirs.close()
         self.serial = ours

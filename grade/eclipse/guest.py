@@ -1,0 +1,373 @@
+"""A machine under observation: how a run ends is found out from outside, whatever the kernel says about it.
+
+Idea.       QEMU runs under icount where nothing depends on the host, so that the same seed gives the same run on any
+            machine, slow or busy: patience is counted in instructions of the guest. What the guest does last is kept: QEMU
+            pauses instead of resetting or switching off, there is no debug-exit port, and a kernel that stands still stays
+            as it is. So at the end registers and memory of all CPUs can be read.
+
+                end    the last record of an observation has come
+                dead   a CPU halted with interrupts off: a panic, mostly
+                off    switched off           reset   a reset or a triple fault
+                idle   all CPUs wait, nothing will wake them
+                busy   more instructions went by than any correct kernel needs
+                flood  too much output        gone    QEMU itself ended        wall  we lost patience: our own trouble
+
+Interface.  with Guest(...) as g: g.watch() returns one of these words; g.cpus(), g.read(), g.walk() look inside.
+"""
+
+import calendar
+import glob
+import json
+import os
+import re
+import select
+import shutil
+import socket
+import tempfile
+import time
+
+from grade.eclipse import build
+from grade.eclipse.observe import Records
+from grade.eclipse.qemu import GuestError, Machine, cpu_seconds
+
+INSTRUCTIONS = 2_000_000_000          # in a row, without the guest being seen idle
+GUEST_SECONDS = 600                   # of guest time without a sign of life
+CPU_SECONDS = 60                      # without icount: QEMU's own time
+QUIET = 1.0                           # host seconds in which QEMU had nothing to do: icount, so nothing will come
+QUIET_REAL = 20.0                     # the same where the guest may wait for a disk or a clock of the host's
+WALL = 400.0
+OUTPUT = 1 << 20                      # bytes on the console
+RECORDS = 8 << 20                     # bytes of records
+EPOCH = "2026-01-01T00:00:00"
+CHUNK = 1 << 16
+PAGE = 4096
+ADDR = 0x000ffffffffff000
+
+
+def timing(seed):
+    """(shift, slice in microseconds): how fast the guest's clock runs against its instructions, and how often it preempts."""
+    x = (seed * 0x9e3779b97f4a7c15 + 0x632be59bd9b4e019) & ((1 << 64) - 1)
+    x ^= x >> 31
+    return x % 8, (1000, 2000, 3000, 5000, 7000, 10000)[(x >> 8) % 6]
+
+
+class Cpu:
+    """One CPU's registers, as QEMU prints them."""
+
+    def __init__(self, number, text):
+        self.number, self.text = number, text
+        self.reg = {k: int(v, 16) for k, v in re.findall(r"\b(\w+)\s*=([0-9a-f]{16})\b", text)}
+        self.reg |= {k: int(v, 16) for k, v in re.findall(r"\b(CR\d)=([0-9a-f]+)", text)}
+        m = re.search(r"RFL=([0-9a-f]+)", text)
+        self.rflags = int(m[1], 16) if m else 0
+        self.rip = self.reg.get("RIP", 0)
+        self.halted = "HLT=1" in text
+        m = re.search(r"CPL=(\d)", text)
+        self.user = bool(m and m[1] == "3")
+        self.paging = bool(self.reg.get("CR0", 0) >> 31)
+        self.long = bool(re.search(r"EFER=0*[0-9a-f]*[4-7d-f][0-9a-f]{2}\b", text)) and self.paging
+        m = re.search(r"IDT=\s+([0-9a-f]+) ([0-9a-f]+)", text)
+        self.idt = (int(m[1], 16), int(m[2], 16)) if m else (0, 0)
+
+    @property
+    def interrupts(self):
+        return bool(self.rflags & 0x200)
+
+    @property
+    def dead(self):
+        """Halted for ever; a CPU that was never started does not count."""
+        return self.halted and not self.interrupts and self.long
+
+
+class Guest(Machine):
+    def __init__(self, seed=1, icount=True, instructions=INSTRUCTIONS, cpu_limit=CPU_SECONDS, output=OUTPUT, reads_console=True,
+                 log=False, extra=(), mem=64, **words):
+        self.seed, self.icount, self.instructions, self.cpu_limit, self.output = seed, icount, instructions, cpu_limit, output
+        self.reads_console, self.mem = reads_console, mem
+        self.shift = timing(seed)[0]
+        self.observed, self.events, self.qmp_buffer = "", [], b""
+        self.dir = tempfile.mkdtemp(prefix="eclipse-guest-")
+        self.chunks, self.paused, self.end, self.logged = {}, False, None, b""
+        self.why_reset = None
+        self.channel, theirs = socket.socketpair()
+        fds, more = [theirs.fileno()], []
+        if log:                                  # exceptions, for the explanation of a triple fault
+            self.log_fd, log_theirs = os.pipe()
+            os.set_blocking(self.log_fd, False)
+            fds.append(log_theirs)
+            more += ["-d", "int,cpu_reset", "-D", f"/dev/fd/{log_theirs}"]
+        else:
+            self.log_fd = None
+        more += ["-chardev", f"socket,id=observe,fd={theirs.fileno()}", "-device", "isa-debugcon,chardev=observe",
+                 "-action", "reboot=shutdown,shutdown=pause"]
+        if icount:
+            more += ["-icount", f"shift={self.shift},sleep=off", "-rtc", f"base={EPOCH},clock=vm"]
+        self.more = more
+        super().__init__(extra=[*more, *extra], mem=mem, fds=fds, **words)
+        theirs.close()
+        if log:
+            os.close(log_theirs)
+        self.channel.setblocking(False)
+        self.started = time.monotonic()
+
+    @staticmethod
+    def argv(*words):
+        argv = Machine.argv(*words)
+        at = argv.index("isa-debug-exit,iobase=0xf4,iosize=4")
+        return argv[:at - 1] + argv[at + 1:]
+
+    def close(self):
+        if not self.closed:
+            super().close()
+            self.channel.close()
+            if self.log_fd is not None:
+                os.close(self.log_fd)
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    # ---------------------------------------------------------------- what comes out
+
+    def records(self):
+        return Records(self.observed)
+
+    def pump(self, timeout):
+        """Reads what there is, waiting up to `timeout` for it. Returns whether anything came; None: QEMU is gone."""
+        sources = [self.channel, self.qmp_socket] + ([self.serial] if self.reads_console else [])
+        sources += [self.log_fd] if self.log_fd is not None else []
+        ready, _, _ = select.select(sources, [], [], timeout)
+        got = False
+        for s in ready:
+            try:
+                data = os.read(s, 1 << 16) if s is self.log_fd else s.recv(1 << 16)
+            except BlockingIOError:
+                continue
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                return None
+            if s is self.channel:
+                self.observed += data.decode("latin-1")
+                got = True
+            elif s is self.serial:
+                self.console += data.decode("utf-8", "replace").replace("\r", "")
+                got = True
+            elif s is self.qmp_socket:
+                self.qmp_buffer += data
+            else:
+                self.logged = (self.logged + data)[-200_000:]
+        self.take_events()
+        return got
+
+    def take_events(self):
+        """Moves complete lines of QMP out of the buffer: events are kept, the rest is returned."""
+        answers = []
+        *lines, self.qmp_buffer = self.qmp_buffer.split(b"\n")
+        for line in filter(bytes.strip, lines):
+            answer = json.loads(line)
+            if "event" in answer:
+                self.events.append(answer)
+            elif "QMP" not in answer:
+                answers.append(answer)
+        return answers
+
+    def qmp(self, command, **arguments):
+        if self.qmp_file is None:
+            self.qmp_file = True
+            self.qmp("qmp_capabilities")
+        self.qmp_socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            ready, _, _ = select.select([self.qmp_socket], [], [], 60)
+            data = self.qmp_socket.recv(1 << 16) if ready else b""
+            if not data:
+                raise self.error(f"QEMU ended during {command}")
+            self.qmp_buffer += data
+            for answer in self.take_events():
+                if "error" in answer:
+                    raise self.error(f"{command}: {answer['error']['desc']}")
+                return answer["return"]
+        raise self.error(f"QEMU does not answer {command}")
+
+    # ---------------------------------------------------------------- waiting for the end
+
+    def guest_seconds(self):
+        t = self.qmp("qom-get", path="/machine", property="rtc-time")
+        now = calendar.timegm((t["tm_year"] + 1900, t["tm_mon"] + 1, t["tm_mday"], t["tm_hour"], t["tm_min"], t["tm_sec"]))
+        return now - calendar.timegm(time.strptime(EPOCH, "%Y-%m-%dT%H:%M:%S"))
+
+    def asleep(self):
+        """No thread of QEMU wants to run: a guest that seems idle is not merely waiting for a busy host."""
+        states = []
+        for path in glob.glob(f"/proc/{self.process.pid}/task/*/stat"):
+            try:
+                with open(path) as f:
+                    states.append(f.read().rpartition(")")[2].split()[0])
+            except OSError:
+                pass
+        return "R" not in states
+
+    def watch(self):
+        """Waits for the end of the run, whatever it is; the machine then stands still. Returns which."""
+        self.end = self.wait_for_end()
+        if self.end not in ("gone",):
+            self.freeze()
+        return self.end
+
+    def wait_for_end(self):
+        self.qmp("query-status")
+        state = Watch(self)
+        while True:
+            got = self.pump(state.patience())
+            if re.search(r"^\d+ (end|unknown [^\n]*)\n\Z", self.observed[-200:], re.M):
+                return "end"
+            if len(self.console) > self.output or len(self.observed) > RECORDS:
+                return "flood"
+            for event in self.events:
+                if event["event"] == "SHUTDOWN":
+                    self.why_reset = event["data"].get("reason")
+                    return "reset" if self.why_reset == "guest-reset" else "off"
+            if got is None:
+                self._reap()
+                return "gone"
+            if got:
+                state.sign_of_life()
+            elif (end := state.look()):
+                return end
+
+    def freeze(self):
+        if not self.paused:
+            self.qmp("stop")
+            self.paused = True
+            self.chunks = {}
+            while self.pump(0):
+                pass
+
+    # ---------------------------------------------------------------- looking inside
+
+    def cpus(self):
+        """The registers of all CPUs."""
+        text = self.monitor("info registers -a").replace("\r", "")
+        parts = re.split(r"^CPU#(\d+)\n", text, flags=re.M)[1:]
+        return [Cpu(int(n), t) for n, t in zip(parts[::2], parts[1::2])] or [Cpu(0, text)]
+
+    def phys(self, addr, n):
+        """n bytes of physical memory. Raises LookupError where there is no RAM."""
+        out = b""
+        while n > 0:
+            base = addr & ~(CHUNK - 1)
+            if not 0 <= base < self.mem << 20:
+                raise LookupError(f"no RAM at {addr:#x}")
+            if base not in self.chunks:
+                name = os.path.join(self.dir, "chunk")
+                self.qmp("pmemsave", val=base, size=CHUNK, filename=name)
+                with open(name, "rb") as f:
+                    self.chunks[base] = f.read()
+            part = self.chunks[base][addr - base:addr - base + n]
+            out, addr, n = out + part, addr + len(part), n - len(part)
+        return out
+
+    def walk(self, va, cr3=None):
+        """The page walk of va: ([(level, address of the entry, entry)], physical address or None)."""
+        table = (self.cpus()[0].reg["CR3"] if cr3 is None else cr3) & ADDR
+        steps = []
+        for level, shift in (("PML4", 39), ("PDPT", 30), ("PD", 21), ("PT", 12)):
+            at = table + (va >> shift & 511) * 8
+            entry = int.from_bytes(self.phys(at, 8), "little")
+            steps.append((level, at, entry))
+            if not entry & 1:
+                return steps, None
+            if shift == 12 or (shift < 39 and entry & 0x80):
+                size = 1 << shift
+                return steps, (entry & ADDR & ~(size - 1)) | (va & (size - 1))
+            table = entry & ADDR
+        return steps, None
+
+    def read(self, va, n, cr3=None):
+        """n bytes at a virtual address. Raises LookupError where nothing is mapped."""
+        out = b""
+        cr3 = self.cpus()[0].reg["CR3"] if cr3 is None else cr3
+        while n > 0:
+            pa = self.walk(va, cr3)[1]
+            if pa is None:
+                raise LookupError(f"{va:#x} is not mapped")
+            part = self.phys(pa, min(n, PAGE - va % PAGE))
+            out, va, n = out + part, va + len(part), n - len(part)
+        return out
+
+    def number(self, va, size=8, cr3=None):
+        return int.from_bytes(self.read(va, size, cr3), "little")
+
+    def string(self, va, most=256, cr3=None):
+        out = b""
+        while len(out) < most and (c := self.read(va + len(out), 1, cr3)) != b"\0":
+            out += c
+        return out.decode("latin-1")
+
+
+class Watch:
+    """Is the guest still getting anywhere? Looked at when it says nothing."""
+
+    def __init__(self, guest):
+        self.g = guest
+        self.begin = self.life = time.monotonic()
+        self.life_guest = self.idle_guest = 0
+        self.life_cpu = cpu_seconds(guest.process.pid) or 0
+        self.asleep_since, self.dead, self.pause = None, 0, 0.02
+
+    def patience(self):
+        return self.pause
+
+    def sign_of_life(self):
+        self.life, self.asleep_since, self.dead, self.pause = time.monotonic(), None, 0, 0.02
+        self.life_cpu = cpu_seconds(self.g.process.pid) or 0
+        self.life_guest = None
+
+    def look(self):
+        """Returns how the run has ended, or None when it goes on."""
+        self.pause = min(self.pause * 1.5, 0.25)
+        try:
+            cpus = self.g.cpus()
+        except (GuestError, OSError):
+            self.g._reap()
+            return "gone"
+        if any(c.dead for c in cpus):
+            self.dead += 1
+            if self.dead >= 2:
+                return "dead"
+        else:
+            self.dead = 0
+        halted = all(c.halted for c in cpus)
+        return self.asleep(halted) or (self.busy(halted) if self.g.icount else self.busy_real())
+
+    def asleep(self, halted):
+        now = time.monotonic()
+        if not halted or not self.g.asleep():
+            self.asleep_since = None
+        elif self.asleep_since is None:
+            self.asleep_since = now
+        elif now - self.asleep_since > (QUIET if self.g.icount else QUIET_REAL):
+            return "idle"
+        return "wall" if now - self.begin > WALL else None
+
+    def busy(self, halted):
+        """In guest time, which under icount counts instructions as long as the guest does not idle."""
+        now = self.g.guest_seconds()
+        if self.life_guest is None:
+            self.life_guest = now
+        if halted:
+            self.idle_guest = now
+        row = (self.g.instructions << self.g.shift) / 1e9
+        if now - self.idle_guest > row + 1:
+            return "busy"
+        if now - self.life_guest > row + GUEST_SECONDS:
+            return "idle" if halted else "busy"
+        return None
+
+    def busy_real(self):
+        cpu = cpu_seconds(self.g.process.pid)
+        return "busy" if cpu is not None and cpu - self.life_cpu > self.g.cpu_limit else None
+
+
+def scratch_file():
+    fd, name = tempfile.mkstemp(prefix="eclipse-", dir=build.BUILD if os.path.isdir(build.BUILD) else None)
+    os.close(fd)
+    return name
