@@ -7,7 +7,7 @@ make qemu, qemu-nox   boot; -nox has the console on this terminal (leave: powero
 make qemu-gdb, qemu-nox-gdb, then make gdb in another window
 make grade            grade the labs
 make test             everything: grader, host-side tests, layer checks
-make bench            guest instructions per system call, fork, exec, fault
+make bench            guest instructions per system call, fork, exec, fault; GROUP=storage: files and disks against Linux (grade/bench/bench.mk)
 make crash            lose power at every moment of many workloads (W=name SEED=n POINT=n; grade/crash/crash.mk)
 make fuzz             the file system under sanitizers: hostile images, crashes, fsck, libFuzzer (FUZZ_SECONDS=n)
 make release DEST=dir write the students' repository (LABS=1-9); in that, make next-lab merges the next lab
