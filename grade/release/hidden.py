@@ -1,6 +1,6 @@
-"""Taking out what belongs to tests that are kept back: their judges (Python) and their observers (C).
+"""Taking out what belongs to tests that are kept back: their judges (Python), their observers (C), their programs.
 
-A name goes when nothing that stays needs it but something that goes did.
+A name goes when nothing that stays needs it but something that goes did. Judges name observers and programs in strings.
 """
 
 import ast
@@ -60,12 +60,22 @@ def python_without(text, tests):
     return "".join(lines).rstrip("\n") + "\n"
 
 
-def observer_edits(source, tests):
-    """[(start, end, "")] that take the OBSERVE functions of `tests`, and what only they used, out of a C file."""
+def strings(text):
+    return {n.value for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+
+
+def names_gone(judges, kept_back):
+    """What only judges of tests that are kept back name in a string. judges: [(lab, text)]; kept_back: {lab: tests}."""
+    before = set().union(*(strings(text) for _, text in judges))
+    return before - set().union(*(strings(python_without(text, kept_back[lab])) for lab, text in judges))
+
+
+def observer_edits(source, names):
+    """[(start, end, "")] that take the OBSERVE functions called `names`, and what only they used, out of a C file."""
     starts = {}
     for m in re.finditer(rb"(?m)^OBSERVE\(\s*\d+\s*,\s*(\w+)\s*\)", source.bytes):
         starts[m.start()] = m[1].decode()
-    gone = {d.name for d in source.everything() if starts.get(d.start) in tests}
+    gone = {d.name for d in source.everything() if starts.get(d.start) in names}
     if not gone:
         return []
     while more := source.unused(set(), gone, set()):

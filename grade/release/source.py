@@ -52,6 +52,8 @@ class Decl:
         self.start, self.end = cursor.extent.start.offset, cursor.extent.end.offset
         self.body = (body.extent.start.offset, body.extent.end.offset) if body else None
         self.params = [a.spelling for a in cursor.get_arguments() if a.spelling] if self.function else []
+        self.void = self.function and cursor.result_type.kind == cindex.TypeKind.VOID
+        self.locals = {c.spelling for c in cursor.walk_preorder() if c.kind == cindex.CursorKind.VAR_DECL} - {self.name}
         self.uses = {c.referenced.spelling for c in cursor.walk_preorder()
                      if c.kind == cindex.CursorKind.DECL_REF_EXPR and c.referenced is not None}
 
@@ -146,7 +148,8 @@ class Source:
 
     def stub(self, name, lab, folder, extra):
         """What a student finds instead of the body."""
-        words = [str(lab), f'"{name}"', f'"{folder}"', *self.functions[name].params]
+        # The parameters backwards: in their order they may be what a stripped caller says.
+        words = [str(lab), f'"{name}"', f'"{folder}"', *reversed(self.functions[name].params)]
         words += [w if w in self.functions or self.variables[w].array else "&" + w for w in extra]
         lines, line = [], "\tlab_todo("
         for i, w in enumerate(words):

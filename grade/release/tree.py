@@ -8,6 +8,7 @@ Invariants. I1 mutants, naive versions, the release and the instructor's tools a
 
 import fnmatch
 import os
+import re
 import subprocess
 
 from grade.eclipse.build import ROOT
@@ -63,26 +64,33 @@ class Tree:
         self.always = {}                     # path: edits made even where the lab is solved (I2)
         self.sources = {}
         self.cut()
+        self.hide()
         for n, m in self.manifests.items():
             hidden.check(m, self.kept_back[n], read(m.folder + "/README.md").decode())
             naive = m.naive()
             for path, (names, helpers) in m.by_file().items():
+                if path in self.always:
+                    raise ReleaseError(f"{path} has exercises, and observers of tests that are kept back")
                 self.edits[path] = self.source(path).edits(names, helpers, n, m.folder, naive)
-            self.hide_observers(n)
 
     def source(self, path):
         if path not in self.sources:
             self.sources[path] = Source(path, self.flags)
         return self.sources[path]
 
-    def hide_observers(self, lab):
-        if not self.kept_back[lab]:
+    def hide(self):
+        """Takes out the observers of tests that are kept back, and their programs unless a handout speaks of them."""
+        if not any(self.kept_back.values()):
             return
-        for path in self.files_of(lab):
-            if path.endswith(".c") and b"\nOBSERVE(" in read(path):
-                if edits := hidden.observer_edits(self.source(path), self.kept_back[lab]):
-                    if path in self.edits:
-                        raise ReleaseError(f"{path} has exercises, and observers of tests that are kept back")
+        judges = [(n, read(p).decode()) for p, n in self.lab_of.items() if p.startswith("labs/") and p.endswith(".py")]
+        names = hidden.names_gone(judges, self.kept_back)
+        handouts = "".join(read(m.folder + "/README.md").decode() for m in self.manifests.values())
+        for name in names:
+            if not re.search(rf"\b{re.escape(name)}\b", handouts):
+                self.lab_of.pop(f"user/tests/{name}.c", None)
+        for path in self.lab_of:
+            if path.startswith(("kern/", "fs/")) and path.endswith(".c") and b"\nOBSERVE(" in read(path):
+                if edits := hidden.observer_edits(self.source(path), names):
                     self.always[path] = edits
 
     def cut(self):
