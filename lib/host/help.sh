@@ -10,7 +10,7 @@ make test             everything: grader, host-side tests, layer checks
 make bench            guest instructions per system call, fork, exec, fault; GROUP=storage: files and disks against Linux (grade/bench/bench.mk)
 make crash            lose power at every moment of many workloads (W=name SEED=n POINT=n; grade/crash/crash.mk)
 make fuzz             the file system under sanitizers: hostile images, crashes, fsck, libFuzzer (FUZZ_SECONDS=n)
-make release DEST=dir write the students' repository (LABS=1-9); in that, make next-lab merges the next lab
+make release DEST=dir write the students' repository (LABS=1-9 SEED=word); in that, make next-lab merges the next lab
 make release-check    everything about the release: each lab's skeleton built and booted
 make syscalls, lines  tables from the source: system calls there are, kernel lines per lab
 make clean, make help
