@@ -50,6 +50,7 @@ struct vblk_slot {
 	uint8_t status;            /* [l] the device's answer */
 	struct vring_desc small[NSMALL];     /* [l] indirect table of a small request */
 	struct vblk_table *table;  /* [l] of a large one, or NULL */
+	uint32_t least;            /* [l] bytes that the device must write, or the answer is too short */
 	struct bio *b;             /* [l] */
 	struct vblk_slot *next;    /* [l] free ones */
 } __attribute__((aligned(16)));
@@ -87,9 +88,12 @@ vblk_place(struct vblk *v, struct bio *b)
 	s->head.type = b->op == BIO_READ ? REQ_IN : b->op == BIO_WRITE ? REQ_OUT : REQ_FLUSH;
 	s->head.sector = b->op == BIO_FLUSH ? 0 : b->disk_sector;
 	s->status = 0xff;
+	s->least = 0;
 	buf[n++] = (struct virtq_buf){ V2P(&s->head), sizeof s->head };
-	for (uint32_t i = 0; b->op != BIO_FLUSH && i < b->nvec; i++)
+	for (uint32_t i = 0; b->op != BIO_FLUSH && i < b->nvec; i++) {
 		buf[n++] = (struct virtq_buf){ b->vec[i].phys, b->vec[i].len };
+		s->least += b->op == BIO_READ ? b->vec[i].len : 0;
+	}
 	out = b->op == BIO_READ ? 1 : n;
 	buf[n++] = (struct virtq_buf){ V2P(&s->status), 1 };
 	s->table = n > NSMALL && v->vq.indirect ? v->tables : NULL;
@@ -208,7 +212,7 @@ vblk_collect(struct vblk *v, struct list *done)
 
 	do {
 		while ((s = virtq_get(&v->vq, &len)))
-			list_push_back(done, &slot_finish(v, s, s->status == STATUS_OK ? 0 : -EIO)->link);
+			list_push_back(done, &slot_finish(v, s, s->status == STATUS_OK && len >= s->least ? 0 : -EIO)->link);
 	} while (virtq_more(&v->vq));
 	if (v->vq.broken && !v->dead)
 		vblk_die(v, "the device answers nonsense", done);
