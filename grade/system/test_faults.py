@@ -7,6 +7,7 @@ import pytest
 from grade.eclipse import build
 from grade.eclipse.qemu import Machine, disk_args
 from grade.eclipse.shell import Shell
+from grade.system.vhost import MODES, Disk
 
 pytestmark = pytest.mark.lab(11)
 
@@ -94,3 +95,32 @@ def test_slow_disk(tmp_path):
         sh.ok("umount /mnt", idle=100)
         assert len(done) == 20
     check_kept(disk, done)
+
+
+@pytest.mark.points(2)
+@pytest.mark.parametrize("mode", [m for m in MODES if m != "good"])
+def test_device_lies(mode, tmp_path):
+    """A VirtIO disk that is no good any more, in one of many ways: EIO or the truth to who reads, never something else; what was
+    promised is there; the machine goes on."""
+    disk = small_disk(tmp_path)
+    with Disk(str(disk)) as d, Machine(image=build.test_image(), extra=d.qemu_args(512)) as m:
+        sh = Shell(m)
+        sh.ok("mount -t eclipsefs /dev/vdb /mnt", idle=100)
+        assert d.asked > 0
+        done = kept(sh.run(WRITE, idle=100)[0])
+        assert len(done) == 20, d.problem
+        sh.ok("umount /mnt; mount -t eclipsefs /dev/vdb /mnt", idle=100)
+        d.mode = mode
+        output, status = sh.run("busybox cmp -n 3000 /mnt/f1 /bin/cat 2>&1", idle=100)
+        assert (status == 0) == (mode == "slow"), output
+        assert "differ" not in output and "EOF" not in output, output
+        if mode != "slow":
+            assert "I/O error" in output or "Input/output error" in output or "No such device" in output, output
+        promised = kept(sh.run("busybox dd if=/bin/cat of=/mnt/f21 bs=1000 count=3 conv=fsync 2>/dev/null && echo kept 21", idle=100)[0])
+        assert promised == ([21] if mode == "slow" else []), d.problem
+        d.mode = "good"
+        sh.run("umount /mnt", idle=100)
+        assert sh.ok("echo alive | cat") == "alive\n"
+        assert sh.poweroff() == 0
+    assert d.problem is None
+    check_kept(disk, done + promised)
