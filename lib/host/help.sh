@@ -12,6 +12,7 @@ make crash            lose power at every moment of many workloads (W=name SEED=
 make fuzz             the file system under sanitizers: hostile images, crashes, fsck, libFuzzer (FUZZ_SECONDS=n)
 make release DEST=dir write the students' repository (LABS=1-9 SEED=word); in that, make next-lab merges the next lab
 make release-check    everything about the release: each lab's skeleton built and booted
+make grade-class       grade a class (SUBMISSIONS=dir OUT=dir [SLURM=1]); gradescope, classroom: see grade/instructor/GUIDE.md
 make syscalls, lines  tables from the source: system calls there are, kernel lines per lab
 make clean, make help
 

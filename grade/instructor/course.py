@@ -1,0 +1,229 @@
+"""What a class run works with: the labs' exercises, the tree as handed out, and the settings kept in OUT/run.json.
+
+Idea.       All that is the same for every submission is made once, in prepare(): the release's sources and their objects as
+            one tar, the products of the build that judges need, the skeleton's own score. A unit of work reads it, never
+            writes it, so units can run in any order, at the same time, on any machine that sees the folder OUT.
+Interface.  prepare(settings) writes OUT/base; Course(out) reads it.
+Invariants. I1 run.json names everything a result depends on; `key` is its digest. Another key: results are made anew.
+"""
+
+import glob
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+
+from grade.instructor import box
+from grade.instructor.intake import shown, tar
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILT_FROM = ("kern/", "lib/kern/", "lib/abi/", "lib/host/", "GNUmakefile", "grade/release/release.mk")
+# All objects first, for all that the compiler has to say; then the kernels, as far as they link.
+MAKE_KERNELS = r"""
+cd "$W" && tar -xi || exit 9
+cd src
+while read -r f; do rm -f "../build/obj/${f%%.*}.o"; done < ../changed
+make -k -s -j%(jobs)d --no-print-directory B=../build LAB=%(last)s objects >&2
+for n in %(labs)s; do
+	make -s -j%(jobs)d --no-print-directory B=../build LAB=$n kernel >&2 || break
+done
+cd ../build && tar -c -f - -T /dev/null %(want)s
+"""
+
+
+class CourseError(Exception):
+    """The instructor must do something about it; says what."""
+
+
+def write_json(path, data):
+    """Written as a whole or not at all."""
+    with open(path + ".new", "w") as f:
+        json.dump(data, f, indent=1)
+    os.replace(path + ".new", path)
+
+
+def exercises(lab, top=ROOT):
+    """{path: lab} of the files that the exercises of labs 1..lab name."""
+    out = {}
+    for path in sorted(glob.glob(os.path.join(glob.escape(top), "labs/[0-9]*-*/lab.toml"))):
+        number = int(os.path.basename(os.path.dirname(path)).split("-")[0])
+        if number <= lab:
+            with open(path, "rb") as f:
+                for e in tomllib.load(f).get("exercise", []):
+                    out.setdefault(e["file"], number)
+    return out
+
+
+def lab_numbers(top=ROOT):
+    return sorted(int(os.path.basename(p).split("-")[0]) for p in glob.glob(os.path.join(glob.escape(top), "labs/[0-9]*-*")))
+
+
+def build_files(path):
+    """Whether the kernel's build reads this file. Judges, hints and handouts stay outside of the box."""
+    return path.startswith(BUILT_FROM) or re.fullmatch(r"fs/.*\.(c|h|S)|labs/[^/]+/files", path)
+
+
+def handed_out(lab, release=""):
+    """{path: bytes}: the tree of labs 1..lab as students got it; from a release's branch, or made from this tree."""
+    with tempfile.TemporaryDirectory(prefix="eclipse-release-") as tmp:
+        repo = release or os.path.join(tmp, "students")
+        if not release:
+            p = subprocess.run([sys.executable, "-m", "grade.release.write", repo, "--labs", f"{lab_numbers()[0]}-{lab}"],
+                               cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            if p.returncode:
+                raise CourseError(f"the release cannot be made: {p.stdout.strip()}")
+        p = subprocess.run(["git", "-C", repo, "archive", f"lab{lab}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if p.returncode:
+            raise CourseError(f"RELEASE={repo}: {p.stderr.decode(errors='replace').strip()}")
+    tree = read_tar(p.stdout)
+    return {os.path.normpath(p): data for p, data in sorted(tree.items())}
+
+
+def built_from(tree):
+    """Of a tree as handed out what the kernel's build reads; the titles of later labs are said, so they are there."""
+    src = {p: data for p, data in tree.items() if build_files(p)}
+    for path in glob.glob(os.path.join(glob.escape(ROOT), "labs/[0-9]*-*/files")):
+        with open(path, "rb") as f:
+            src.setdefault(os.path.relpath(path, ROOT), f.read())
+    return src
+
+
+def read_tar(data, most=64 << 20):
+    """{name: bytes} of the regular files of a tar that came out of a box."""
+    out = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as t:
+            for m in t:
+                if m.isfile() and m.size <= most:
+                    out[os.path.normpath(m.name)] = t.extractfile(m).read()
+    except tarfile.TarError:
+        pass
+    return out
+
+
+def build_script(labs, everything=False, jobs=1):
+    """The script of a build in a box: kernels of the labs, as far as it gets; `everything`: the whole build folder."""
+    want = "." if everything else "$(ls -d " + " ".join(f"lab-{n}/kernel.elf" for n in labs) + " 2> /dev/null)"
+    return MAKE_KERNELS % {"labs": " ".join(map(str, labs)), "last": labs[-1], "want": want, "jobs": jobs}
+
+
+class Course:
+    """A prepared class run, as every unit of work sees it."""
+
+    def __init__(self, out):
+        self.out = os.path.abspath(out)
+        try:
+            with open(self.path("run.json")) as f:
+                self.settings = json.load(f)
+        except (OSError, ValueError) as e:
+            raise CourseError(f"{out}: no class run here ({e})") from None
+        self.lab, self.seed, self.key = (self.settings[k] for k in ("lab", "seed", "key"))
+        self.labs = [n for n in lab_numbers() if n <= self.lab]
+        self.allowed = self.settings["allowed"]
+        self.units = self.settings["units"]
+
+    def path(self, *parts):
+        return os.path.join(self.out, *parts)
+
+    def skeleton(self):
+        """{path: bytes} as handed out."""
+        with open(self.path("base", "src.tar"), "rb") as f:
+            return {p.removeprefix("src/"): d for p, d in read_tar(f.read()).items()}
+
+    def known(self):
+        """{path: hash} of all that was handed out."""
+        with open(self.path("base", "handed.json")) as f:
+            return json.load(f)
+
+    def base(self):
+        """Sources and objects, as one tar to begin a build with."""
+        with open(self.path("base", "base.tar"), "rb") as f:
+            return f.read()
+
+    def tests(self):
+        """The tests of this run with what the skeleton got for each."""
+        with open(self.path("base", "baseline.json")) as f:
+            return json.load(f)
+
+    def products(self):
+        return self.path("base", "build")
+
+
+# ---------------------------------------------------------------- preparation
+
+def slug(name, taken):
+    """A file name of ours for whatever a student's folder is called."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")[:40]
+    if plain != name or plain.lower() in taken:
+        plain = (plain or "x") + "-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    taken.add(plain.lower())
+    return plain
+
+
+def find_units(folder):
+    """[{id, name, sent}] for everything that lies in SUBMISSIONS; hidden files and lists are none."""
+    taken, out = set(), []
+    try:
+        entries = sorted(os.listdir(folder))
+    except OSError as e:
+        raise CourseError(f"SUBMISSIONS={folder}: {e.strerror}") from None
+    for entry in entries:
+        if entry.startswith("."):
+            continue
+        name = re.sub(r"\.(zip|bundle|git)$", "", entry) or entry
+        out.append({"id": slug(name, taken), "name": shown(name), "sent": os.fsencode(entry).hex()})
+    if not out:
+        raise CourseError(f"SUBMISSIONS={folder}: nothing is in there")
+    return out
+
+
+def digest(*things):
+    h = hashlib.sha256()
+    for t in things:
+        data = t if isinstance(t, bytes) else json.dumps(t, sort_keys=True).encode()
+        h.update(len(data).to_bytes(8, "little") + data)
+    return h.hexdigest()[:16]
+
+
+def judge_digest():
+    """Of the judges: results made with other tests are not the same results."""
+    files = sorted(glob.glob(os.path.join(glob.escape(ROOT), "labs/*/*.py")) + glob.glob(os.path.join(glob.escape(ROOT),
+                   "labs/*/lab.toml")) + glob.glob(os.path.join(glob.escape(ROOT), "grade/eclipse/*.py")))
+    return digest(*(open(f, "rb").read() for f in files))
+
+
+def make_base(folder, src, labs):
+    """Builds the skeleton once, in a box like everybody's: its objects are where every build begins."""
+    files = {"src/" + p: d for p, d in src.items()}
+    data = tar(files, mtime=1_000_000_000)
+    done = box.run(build_script(labs, everything=True, jobs=2), data + tar({"changed": b""}),
+                   box.Limits(seconds=900, cpu=600, room=1 << 30, output=512 << 20))
+    built = read_tar(done.out)
+    if f"lab-{labs[-1]}/kernel.elf" not in built:
+        raise CourseError(f"the tree as handed out does not build ({done.limit or done.status}):\n{done.said[-3000:]}")
+    with open(os.path.join(folder, "src.tar"), "wb") as f:
+        f.write(data)
+    keep = {"build/" + p: d for p, d in built.items() if p.startswith("obj/") or "/" not in p}
+    with open(os.path.join(folder, "base.tar"), "wb") as f:
+        f.write(data + tar(keep, mtime=1_000_000_001))
+    return built
+
+
+def link_products(folder, build, lab):
+    """The judges' side of a build: everything but kernels, by link into the build folder it was made in."""
+    os.makedirs(os.path.join(folder, f"lab-{lab}"), exist_ok=True)
+    links = {n: os.path.join(build, n) for n in os.listdir(build)
+             if n not in ("obj", "kernel.elf", "eclipse.img", "test.img") and not n.startswith(("lab-", "flags.", "kernel"))}
+    image = os.path.join(build, f"lab-{lab}", "test.img")
+    links[f"lab-{lab}/test.img"] = image if os.path.exists(image) else os.path.join(build, "test.img")
+    for name, target in links.items():
+        link = os.path.join(folder, name)
+        if os.path.islink(link):
+            os.unlink(link)
+        os.symlink(target, link)
