@@ -12,6 +12,10 @@ LAB = os.environ.get("ECLIPSE_LAB") or None
 QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
 
 
+# {lab: (what, [(heading, text)])} of kernels that did not build: set by grade/run.py before the first test.
+BROKEN = {}
+
+
 def path(*parts):
     return os.path.join(BUILD, *parts)
 

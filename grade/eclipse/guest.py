@@ -23,10 +23,10 @@ import re
 import select
 import shutil
 import socket
+import sys
 import tempfile
 import time
 
-from grade.eclipse import build
 from grade.eclipse.observe import Records
 from grade.eclipse.qemu import GuestError, Machine, cpu_seconds
 
@@ -43,12 +43,30 @@ CHUNK = 1 << 16
 PAGE = 4096
 ADDR = 0x000ffffffffff000
 
+GDB_PORT = os.environ.get("ECLIPSE_GDB")
+REPLAY = os.environ.get("ECLIPSE_REPLAY")         # show what the machine says while it says it
+
 
 def timing(seed):
     """(shift, slice in microseconds): how fast the guest's clock runs against its instructions, and how often it preempts."""
     x = (seed * 0x9e3779b97f4a7c15 + 0x632be59bd9b4e019) & ((1 << 64) - 1)
     x ^= x >> 31
     return x % 8, (1000, 2000, 3000, 5000, 7000, 10000)[(x >> 8) % 6]
+
+
+def thread_states(pid):
+    """The letters that Linux has for the states of a process's threads, and those of what it started."""
+    out = []
+    for task in glob.glob(f"/proc/{pid}/task/*"):
+        try:
+            with open(task + "/stat") as f:
+                out.append(f.read().rpartition(")")[2].split()[0])
+            with open(task + "/children") as f:
+                for child in f.read().split():
+                    out += thread_states(child)
+        except OSError:
+            pass
+    return out
 
 
 class Cpu:
@@ -87,6 +105,7 @@ class Guest(Machine):
         self.shift = timing(seed)[0]
         self.observed, self.events, self.qmp_buffer = "", [], b""
         self.dir = tempfile.mkdtemp(prefix="eclipse-guest-")
+        self.files = True                        # QEMU can write where we can read
         self.chunks, self.paused, self.end, self.logged = {}, False, None, b""
         self.why_reset = None
         self.channel, theirs = socket.socketpair()
@@ -102,13 +121,14 @@ class Guest(Machine):
                  "-action", "reboot=shutdown,shutdown=pause"]
         if icount:
             more += ["-icount", f"shift={self.shift},sleep=off", "-rtc", f"base={EPOCH},clock=vm"]
-        self.more = more
+        if GDB_PORT:                             # make replay-gdb: nothing runs until gdb says so, and nobody is in a hurry
+            more += ["-S", "-gdb", f"tcp:127.0.0.1:{GDB_PORT}"]
+            self.instructions = self.cpu_limit = 1 << 60
         super().__init__(extra=[*more, *extra], mem=mem, fds=fds, **words)
         theirs.close()
         if log:
             os.close(log_theirs)
         self.channel.setblocking(False)
-        self.started = time.monotonic()
 
     @staticmethod
     def argv(*words):
@@ -146,9 +166,11 @@ class Guest(Machine):
                 return None
             if s is self.channel:
                 self.observed += data.decode("latin-1")
+                self.show("\033[36m", data)
                 got = True
             elif s is self.serial:
                 self.console += data.decode("utf-8", "replace").replace("\r", "")
+                self.show("", data)
                 got = True
             elif s is self.qmp_socket:
                 self.qmp_buffer += data
@@ -156,6 +178,12 @@ class Guest(Machine):
                 self.logged = (self.logged + data)[-200_000:]
         self.take_events()
         return got
+
+    @staticmethod
+    def show(colour, data):
+        if REPLAY:
+            text = data.decode("utf-8", "replace")
+            print(f"{colour}{text}\033[0m" if colour and sys.stdout.isatty() else text, end="", flush=True)
 
     def take_events(self):
         """Moves complete lines of QMP out of the buffer: events are kept, the rest is returned."""
@@ -196,14 +224,7 @@ class Guest(Machine):
 
     def asleep(self):
         """No thread of QEMU wants to run: a guest that seems idle is not merely waiting for a busy host."""
-        states = []
-        for path in glob.glob(f"/proc/{self.process.pid}/task/*/stat"):
-            try:
-                with open(path) as f:
-                    states.append(f.read().rpartition(")")[2].split()[0])
-            except OSError:
-                pass
-        return "R" not in states
+        return "R" not in thread_states(self.process.pid)
 
     def watch(self):
         """Waits for the end of the run, whatever it is; the machine then stands still. Returns which."""
@@ -241,6 +262,15 @@ class Guest(Machine):
             while self.pump(0):
                 pass
 
+    def resume_for(self, seconds):
+        """Lets a paused guest run on for a moment."""
+        self.qmp("cont")
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and self.pump(left) is not None:
+            pass
+        self.paused = False
+        self.freeze()
+
     # ---------------------------------------------------------------- looking inside
 
     def cpus(self):
@@ -257,13 +287,23 @@ class Guest(Machine):
             if not 0 <= base < self.mem << 20:
                 raise LookupError(f"no RAM at {addr:#x}")
             if base not in self.chunks:
-                name = os.path.join(self.dir, "chunk")
-                self.qmp("pmemsave", val=base, size=CHUNK, filename=name)
-                with open(name, "rb") as f:
-                    self.chunks[base] = f.read()
+                self.chunks[base] = self.chunk(base)
             part = self.chunks[base][addr - base:addr - base + n]
             out, addr, n = out + part, addr + len(part), n - len(part)
         return out
+
+    def chunk(self, base):
+        """CHUNK bytes of physical memory: through a file, or as text where QEMU sees no files of ours (in a box)."""
+        name = os.path.join(self.dir, "chunk")
+        if self.files:
+            try:
+                self.qmp("pmemsave", val=base, size=CHUNK, filename=name)
+                with open(name, "rb") as f:
+                    return f.read()
+            except (GuestError, OSError):
+                self.files = False
+        text = self.monitor(f"xp /{CHUNK // 8}xg {base:#x}")
+        return b"".join(int(v, 16).to_bytes(8, "little") for v in re.findall(r"\b0x([0-9a-f]{16})\b", text.replace("\r", "")))
 
     def walk(self, va, cr3=None):
         """The page walk of va: ([(level, address of the entry, entry)], physical address or None)."""
@@ -323,6 +363,8 @@ class Watch:
 
     def look(self):
         """Returns how the run has ended, or None when it goes on."""
+        if GDB_PORT and self.g.qmp("query-status")["status"] in ("prelaunch", "debug", "paused"):
+            return self.sign_of_life()       # somebody looks at it under gdb
         self.pause = min(self.pause * 1.5, 0.25)
         try:
             cpus = self.g.cpus()
@@ -346,7 +388,7 @@ class Watch:
             self.asleep_since = now
         elif now - self.asleep_since > (QUIET if self.g.icount else QUIET_REAL):
             return "idle"
-        return "wall" if now - self.begin > WALL else None
+        return "wall" if now - self.begin > WALL and not GDB_PORT else None
 
     def busy(self, halted):
         """In guest time, which under icount counts instructions as long as the guest does not idle."""
@@ -366,8 +408,3 @@ class Watch:
         cpu = cpu_seconds(self.g.process.pid)
         return "busy" if cpu is not None and cpu - self.life_cpu > self.g.cpu_limit else None
 
-
-def scratch_file():
-    fd, name = tempfile.mkstemp(prefix="eclipse-", dir=build.BUILD if os.path.isdir(build.BUILD) else None)
-    os.close(fd)
-    return name
