@@ -1,28 +1,18 @@
-/* builtin.c - commands that the shell must or may as well do itself. */
+/* builtin.c - commands that must act on the shell itself, and a few that are just faster so. */
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/times.h>
 #include <unistd.h>
 #include "user/sh/sh.h"
 
 static int
 builtin_true(char **argv)
 {
-	(void)argv;
-	return 0;
-}
-
-static int
-builtin_false(char **argv)
-{
-	(void)argv;
-	return 1;
+	return **argv == 'f';                   /* also called false */
 }
 
 static int
@@ -36,6 +26,8 @@ builtin_echo(char **argv)
 		putchar('\n');
 	return fflush(stdout) ? 1 : 0;
 }
+
+/* ---- the shell's state ---- */
 
 static int
 builtin_cd(char **argv)
@@ -57,16 +49,14 @@ builtin_cd(char **argv)
 }
 
 static int
-builtin_pwd(char **argv)
+builtin_umask(char **argv)
 {
-	char path[PATH_MAX];
+	mode_t mask = umask(argv[1] ? strtol(argv[1], NULL, 8) : 0);
 
-	(void)argv;
-	if (!getcwd(path, sizeof path)) {
-		complain("pwd: %s", strerror(errno));
-		return 1;
+	if (!argv[1]) {
+		umask(mask);
+		printf("%04o\n", mask);
 	}
-	puts(path);
 	return 0;
 }
 
@@ -76,16 +66,65 @@ builtin_exit(char **argv)
 	shell_exit(argv[1] ? atoi(argv[1]) : last_status);
 }
 
+/* break, continue, return: run.c sees `flow` at each step, and stops. */
+static int
+builtin_flow(char **argv)
+{
+	flow = **argv == 'b' ? FLOW_BREAK : **argv == 'c' ? FLOW_CONTINUE : FLOW_RETURN;
+	flow_count = argv[1] ? atoi(argv[1]) : 1;
+	return flow != FLOW_RETURN ? 0 : argv[1] ? atoi(argv[1]) : last_status;
+}
+
+/* set -e +e -x +x, set [--] ARG... */
+static int
+builtin_set(char **argv)
+{
+	int n = 0;
+
+	if (!argv[1])
+		var_print(false);
+	for (argv++; *argv && (**argv == '-' || **argv == '+'); argv++) {
+		option_e = strchr(*argv, 'e') ? **argv == '-' : option_e;
+		option_x = strchr(*argv, 'x') ? **argv == '-' : option_x;
+		if (strcmp(*argv, "--") == 0) {
+			args = (struct args){ 0, NULL };
+			argv++;
+			break;
+		}
+	}
+	while (argv[n])
+		n++;
+	if (n == 0)
+		return 0;
+	args = (struct args){ 0, malloc(n * sizeof *argv) };    /* kept: the old ones may still be in use */
+	while (args.list && args.count < n && (args.list[args.count] = strdup(argv[args.count])))
+		args.count++;
+	return args.count < n;
+}
+
+static int
+builtin_shift(char **argv)
+{
+	int n = argv[1] ? atoi(argv[1]) : 1;
+
+	if (n < 0 || n > args.count)
+		return 1;
+	args = (struct args){ args.count - n, args.list + n };
+	return 0;
+}
+
+/* ---- variables ---- */
+
 static int
 builtin_export(char **argv)
 {
 	if (!argv[1])
 		var_print(true);
 	for (argv++; *argv; argv++) {
-		size_t n = strcspn(*argv, "=");
+		size_t n = name_length(*argv);
 		char *name = mem_string(*argv, n);
 
-		if (!name_valid(name, n)) {
+		if (n == 0 || ((*argv)[n] && (*argv)[n] != '=')) {
 			complain("export: bad name %s", *argv);
 			return 1;
 		}
@@ -100,193 +139,184 @@ static int
 builtin_unset(char **argv)
 {
 	for (argv++; *argv; argv++) {
-		if (strcmp(*argv, "-f") != 0 && !function_remove(*argv))
-			var_unset(*argv);
+		var_set(*argv, NULL);
+		var_set(function_name(*argv), NULL);
 	}
-	return 0;
-}
-
-/* set -e +e -x +x, set [--] ARG... */
-static int
-builtin_set(char **argv)
-{
-	int n = 0;
-
-	if (!argv[1])
-		var_print(false);
-	for (argv++; *argv && (**argv == '-' || **argv == '+') && (*argv)[1]; argv++) {
-		if (strcmp(*argv, "--") == 0) {
-			argv++;
-			n = -1;
-			break;
-		}
-		if (strchr(*argv, 'e'))
-			option_e = **argv == '-';
-		if (strchr(*argv, 'x'))
-			option_x = **argv == '-';
-	}
-	if (!*argv && n == 0)
-		return 0;
-	for (n = 0; argv[n]; n++)
-		;
-	args = malloc((n + 1) * sizeof *args);          /* the old ones may be exec's or an earlier set's */
-	if (!args)
-		fail(2, "out of memory");
-	for (arg_count = 0; arg_count < n; arg_count++)
-		args[arg_count] = strdup(argv[arg_count]);
-	return 0;
-}
-
-static int
-builtin_shift(char **argv)
-{
-	int n = argv[1] ? atoi(argv[1]) : 1;
-
-	if (n < 0 || n > arg_count)
-		return 1;
-	args += n;
-	arg_count -= n;
 	return 0;
 }
 
 /* Read a line byte by byte: what follows belongs to whoever reads next. Returns: false at the end of the file. */
 static bool
-read_line(char *line, size_t size, bool raw)
+read_line(struct text *line, bool raw)
 {
-	size_t n = 0;
-	char c = 0;
-	bool escaped = false, got = false;
+	bool escaped = false;
+	char c;
 
 	while (read(0, &c, 1) == 1) {
-		got = true;
+		if (c == '\n' && !escaped)
+			return true;
 		if (c == '\\' && !raw && !escaped) {
 			escaped = true;
-			continue;
+		} else {
+			if (c && c != '\n')
+				text_put(line, c);
+			escaped = false;
 		}
-		if (c == '\n' && !escaped)
-			break;
-		if (!(c == '\n' && escaped) && n + 1 < size)
-			line[n++] = c;
-		escaped = false;
-		c = 0;
 	}
-	line[n] = 0;
-	return c == '\n' && got;
+	check_limits();
+	return false;
 }
 
-/* read [-r] NAME...: the last name gets the rest of the line. */
+/* read [-r] NAME...: a word for each, and what remains for the last. */
 static int
 builtin_read(char **argv)
 {
 	const char *ifs = var_get("IFS") ? var_get("IFS") : " \t\n";
-	char line[4096], *p = line;
 	bool raw = argv[1] && strcmp(argv[1], "-r") == 0;
-	bool ok = read_line(line, sizeof line, raw);
+	struct text line = { "", 0, 0 };
+	bool ok = read_line(&line, raw);
+	char *p = line.s;
 
 	for (argv += raw ? 2 : 1; *argv; argv++) {
 		size_t n;
 
-		while (*p && isspace(*p) && strchr(ifs, *p))
+		while (isspace((unsigned char)*p) && strchr(ifs, *p))
 			p++;
 		n = argv[1] ? strcspn(p, ifs) : strlen(p);
-		while (!argv[1] && n > 0 && isspace(p[n - 1]) && strchr(ifs, p[n - 1]))
+		while (!argv[1] && n > 0 && isspace((unsigned char)p[n - 1]) && strchr(ifs, p[n - 1]))
 			n--;
 		var_set(*argv, mem_string(p, n));
-		p += n;
-		if (*p)
-			p++;
+		p += n + (p[n] != 0);
 	}
 	return !ok;
 }
 
+/* ---- running ---- */
+
 static int
 builtin_eval(char **argv)
 {
-	size_t n = 1;
-	char *text;
+	struct text t = { "", 0, 0 };
 
-	for (int i = 1; argv[i]; i++)
-		n += strlen(argv[i]) + 1;
-	text = mem_alloc(n);
-	*text = 0;
 	for (argv++; *argv; argv++) {
-		strcat(text, *argv);
-		strcat(text, " ");
+		for (const char *s = *argv; *s; s++)
+			text_put(&t, *s);
+		text_put(&t, ' ');
 	}
 	last_status = 0;
-	return run_text(text);
+	return run_text(t.s);
 }
 
 /* . FILE */
 static int
 builtin_dot(char **argv)
 {
-	int fd, status;
+	int status = argv[1] ? run_file(argv[1]) : 2;
 
-	if (!argv[1] || (fd = open(argv[1], O_RDONLY | O_CLOEXEC)) < 0) {
-		complain(".: %s: %s", argv[1] ? argv[1] : "file name missing", strerror(errno));
-		return 1;
+	if (flow == FLOW_RETURN)
+		flow = FLOW_NONE;
+	return status < 0 ? 1 : status;
+}
+
+/* exec [PROGRAM [ARG...]]: run.c leaves its redirections as they are. */
+static int
+builtin_exec(char **argv)
+{
+	if (argv[1])
+		exec_program(argv + 1);
+	return 0;
+}
+
+/* ---- test ---- */
+
+static bool
+test_unary(char op, const char *arg)
+{
+	struct stat st;
+
+	switch (op) {
+	case 'n': return *arg;
+	case 'z': return !*arg;
+	case 't': return isatty(atoi(arg));
+	case 'r': case 'w': case 'x': return access(arg, op == 'r' ? R_OK : op == 'w' ? W_OK : X_OK) == 0;
+	case 'h': case 'L': return lstat(arg, &st) == 0 && S_ISLNK(st.st_mode);
 	}
-	status = run_file(fd, false);
-	close(fd);
-	return status;
-}
-
-static int
-builtin_umask(char **argv)
-{
-	mode_t mask;
-
-	if (argv[1]) {
-		umask(strtol(argv[1], NULL, 8));
-		return 0;
+	if (stat(arg, &st) < 0)
+		return false;
+	switch (op) {
+	case 'f': return S_ISREG(st.st_mode);
+	case 'd': return S_ISDIR(st.st_mode);
+	case 'p': return S_ISFIFO(st.st_mode);
+	case 'c': return S_ISCHR(st.st_mode);
+	case 'b': return S_ISBLK(st.st_mode);
+	case 's': return st.st_size > 0;
+	default: return op == 'e';
 	}
-	mask = umask(0);
-	umask(mask);
-	printf("%04o\n", mask);
-	return 0;
 }
 
 static int
-builtin_flow(char **argv)
+test_binary(const char *a, const char *op, const char *b)
 {
-	flow = **argv == 'b' ? FLOW_BREAK : FLOW_CONTINUE;
-	flow_count = argv[1] ? atoi(argv[1]) : 1;
-	return 0;
+	static const char *const names[] = { "=", "!=", "-eq", "-ne", "-lt", "-le", "-gt", "-ge" };
+	long x = atol(a), y = atol(b);
+	bool same = strcmp(a, b) == 0;
+	bool values[] = { same, !same, x == y, x != y, x < y, x <= y, x > y, x >= y };
+
+	for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+		if (strcmp(op, names[i]) == 0)
+			return !values[i];
+	}
+	complain("test: unknown operator %s", op);
+	return 2;
 }
 
+/* The condition in words[0...n): STRING, -OP ARG, A OP B, or ! and one of these.
+ * Returns: 0 it is true, 1 it is not, 2 it is none. */
 static int
-builtin_return(char **argv)
+test_words(char **words, int n)
 {
-	flow = FLOW_RETURN;
-	return argv[1] ? atoi(argv[1]) : last_status;
+	int status;
+
+	if (n > 1 && strcmp(*words, "!") == 0) {
+		status = test_words(words + 1, n - 1);
+		return status == 2 ? 2 : !status;
+	}
+	if (n < 2)
+		return n == 0 || !**words;
+	if (n == 2 && **words == '-' && words[0][1] && strchr("nztrwxhLfdpcbse", words[0][1]) && !words[0][2])
+		return !test_unary(words[0][1], words[1]);
+	if (n == 3)
+		return test_binary(words[0], words[1], words[2]);
+	complain("test: not a condition: %s ...", *words);
+	return 2;
 }
 
+/* test CONDITION, [ CONDITION ] */
 static int
-builtin_times(char **argv)
+builtin_test(char **argv)
 {
-	struct tms t;
+	int n = 0;
 
-	(void)argv;
-	if (times(&t) == -1)
-		return 1;
-	printf("user %ld.%02ld s, system %ld.%02ld s, children %ld.%02ld s and %ld.%02ld s\n",
-	       t.tms_utime / 100, t.tms_utime % 100, t.tms_stime / 100, t.tms_stime % 100,
-	       t.tms_cutime / 100, t.tms_cutime % 100, t.tms_cstime / 100, t.tms_cstime % 100);
-	return 0;
+	while (argv[n + 1])
+		n++;
+	if (**argv == '[' && strcmp(argv[n--], "]") != 0) {
+		complain("[: missing ]");
+		return 2;
+	}
+	return test_words(argv + 1, n);
 }
 
 builtin_fn *
 builtin_find(const char *name)
 {
 	static const struct { const char *name; builtin_fn *fn; } table[] = {
-		{ ":", builtin_true }, { "true", builtin_true }, { "false", builtin_false }, { "echo", builtin_echo },
-		{ "cd", builtin_cd }, { "pwd", builtin_pwd }, { "exit", builtin_exit }, { "export", builtin_export },
-		{ "unset", builtin_unset }, { "set", builtin_set }, { "shift", builtin_shift }, { "read", builtin_read },
-		{ "eval", builtin_eval }, { ".", builtin_dot }, { "umask", builtin_umask }, { "break", builtin_flow },
-		{ "continue", builtin_flow }, { "return", builtin_return }, { "times", builtin_times },
-		{ "test", builtin_test }, { "[", builtin_test }, { "jobs", builtin_jobs }, { "fg", builtin_fg },
-		{ "bg", builtin_bg }, { "wait", builtin_wait }, { "kill", builtin_kill },
+		{ ":", builtin_true }, { "true", builtin_true }, { "false", builtin_true }, { "echo", builtin_echo },
+		{ "test", builtin_test }, { "[", builtin_test }, { "cd", builtin_cd }, { "umask", builtin_umask },
+		{ "exit", builtin_exit }, { "break", builtin_flow }, { "continue", builtin_flow },
+		{ "return", builtin_flow }, { "set", builtin_set }, { "shift", builtin_shift },
+		{ "export", builtin_export }, { "unset", builtin_unset }, { "read", builtin_read },
+		{ "eval", builtin_eval }, { ".", builtin_dot }, { "exec", builtin_exec }, { "jobs", builtin_jobs },
+		{ "fg", builtin_fg }, { "bg", builtin_fg }, { "wait", builtin_wait }, { "kill", builtin_kill },
 	};
 
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {

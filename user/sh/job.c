@@ -1,11 +1,10 @@
 /* job.c - the processes that the shell started, in groups.
  *
- * Idea.       A job is a pipeline. With job control (a terminal that has a foreground group) each job is a process
+ * Idea.       A job is a pipeline. With job control (at a terminal that has a foreground group) each job is a process
  *             group of its own; whichever group is in the foreground gets ^C and ^Z from the terminal. Without,
  *             all processes stay in the shell's group and a job is just a list of processes to wait for.
- * Invariants. I1 every child of the shell is in exactly one job until waited for.
+ * Invariants. I1 every child of the shell is in exactly one job until it has been waited for.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -17,11 +16,13 @@
 #include <unistd.h>
 #include "user/sh/sh.h"
 
+enum state { RUNNING, STOPPED, DONE };
+
 struct process {
 	struct process *next;
 	pid_t pid;
-	int status;
-	enum { RUNNING, STOPPED, DONE } state;
+	int status;                     /* as waitpid told */
+	enum state state;
 };
 
 struct job {
@@ -32,11 +33,10 @@ struct job {
 	char *text;
 };
 
-bool job_control;
 pid_t last_background;
 
-static struct job *jobs;
-static pid_t shell_group;
+static struct job *jobs;                /* the newest first */
+static bool job_control;
 static struct termios shell_modes;
 
 void
@@ -48,8 +48,7 @@ job_init(void)
 	signal(SIGTTIN, SIG_IGN);
 	signal(SIGTTOU, SIG_IGN);
 	setpgid(0, 0);
-	shell_group = getpgrp();
-	job_control = tcsetpgrp(0, shell_group) == 0;
+	job_control = tcsetpgrp(0, getpgrp()) == 0;
 }
 
 struct job *
@@ -57,11 +56,10 @@ job_new(const char *text)
 {
 	struct job *j = calloc(1, sizeof *j);
 
-	if (!j || !(j->text = strdup(text ? text : "")))
+	if (!j || !(j->text = strdup(text)))
 		fail(2, "out of memory");
 	j->next = jobs;
-	jobs = j;
-	return j;
+	return jobs = j;
 }
 
 static void
@@ -87,29 +85,22 @@ static void
 become_child(struct job *j, bool background)
 {
 	static const int signals[] = { SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU };
-	bool controlled = job_control;
 
-	if (controlled) {
+	if (job_control) {
 		setpgid(0, j->group);
 		if (!background)
 			tcsetpgrp(0, getpgrp());
 	}
-	if (interactive) {
-		for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-			signal(signals[i], SIG_DFL);
-	}
-	if (background && !controlled) {
-		int fd = open("/dev/null", O_RDONLY);
-
+	for (size_t i = 0; interactive && i < sizeof signals / sizeof *signals; i++)
+		signal(signals[i], SIG_DFL);
+	if (background && !job_control) {       /* ^C and what is typed are not for it */
 		signal(SIGINT, SIG_IGN);
 		signal(SIGQUIT, SIG_IGN);
-		if (fd >= 0) {
-			dup2(fd, 0);
-			close(fd);
-		}
+		close(0);
+		open("/dev/null", O_RDONLY);
 	}
 	interactive = job_control = false;
-	jobs = NULL;                    /* its parent's, not its own */
+	jobs = NULL;                            /* its parent's, not its own */
 }
 
 pid_t
@@ -132,49 +123,35 @@ job_fork(struct job *j, bool background)
 	p->pid = pid;
 	p->next = j->processes;
 	j->processes = p;
-	if (job_control) {
-		if (!j->group)
-			j->group = pid;
+	if (job_control) {                      /* the child does the same: whoever comes first */
+		j->group = j->group ? j->group : pid;
 		setpgid(pid, j->group);
 	}
 	return pid;
 }
 
 /* A job runs while any of its processes does, and is stopped while none runs but one could. */
-static int
+static enum state
 job_state(struct job *j)
 {
-	int state = DONE;
+	enum state state = DONE;
 
 	for (struct process *p = j->processes; p; p = p->next) {
-		if (p->state == RUNNING)
-			return RUNNING;
-		if (p->state == STOPPED)
-			state = STOPPED;
+		if (p->state < state)
+			state = p->state;
 	}
 	return state;
 }
 
-static int
-shell_status(int status)
-{
-	if (WIFSTOPPED(status))
-		return 128 + WSTOPSIG(status);
-	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-/* Take one report of waitpid. Returns: false when there was none. */
+/* Take one report of waitpid. Returns: false when there is none. */
 static bool
 wait_once(int options)
 {
 	int status;
 	pid_t pid = waitpid(-1, &status, options | (job_control ? WUNTRACED : 0));
 
-	if (pid < 0 && errno == EINTR)
-		return !interrupted;
-	if (pid <= 0)
-		return false;
-	for (struct job *j = jobs; j; j = j->next) {
+	check_limits();
+	for (struct job *j = pid > 0 ? jobs : NULL; j; j = j->next) {
 		for (struct process *p = j->processes; p; p = p->next) {
 			if (p->pid == pid) {
 				p->status = status;
@@ -182,7 +159,7 @@ wait_once(int options)
 			}
 		}
 	}
-	return true;
+	return pid > 0 || (pid < 0 && errno == EINTR);
 }
 
 static void
@@ -190,50 +167,45 @@ job_number(struct job *j)
 {
 	int id = 1;
 
-	for (struct job *k = jobs; k; k = k->next) {
-		if (k->id >= id)
-			id = k->id + 1;
-	}
-	if (!j->id)
-		j->id = id;
+	for (struct job *k = jobs; k; k = k->next)
+		id = k->id >= id ? k->id + 1 : id;
+	j->id = j->id ? j->id : id;
 }
 
-/* Wait until no process of the job runs.
- * Returns: the shell's status for its last process. A job that ended is forgotten, a stopped one is kept. */
+/* Wait until no process of the job runs. If it ended it is forgotten, if it was stopped it is kept. */
 int
 job_wait(struct job *j)
 {
-	int status;
+	int status, sig;
 
 	while (job_state(j) == RUNNING && wait_once(0))
 		;
 	status = j->processes ? j->processes->status : 127 << 8;
+	sig = WIFSTOPPED(status) ? WSTOPSIG(status) : WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	if (job_control && j->group) {
-		tcsetpgrp(0, shell_group);
-		if (WIFSTOPPED(status) || WIFSIGNALED(status))
+		tcsetpgrp(0, getpgrp());
+		if (sig)
 			tcsetattr(0, TCSADRAIN, &shell_modes);
 	}
-	if (job_state(j) == RUNNING)            /* ^C while waiting in a builtin */
-		return 130;
 	if (job_state(j) == STOPPED) {
 		job_number(j);
 		dprintf(2, "\n[%d] Stopped  %s\n", j->id, j->text);
-		return shell_status(status);
-	}
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGINT && interactive) {
-		interrupted = 1;
-		write(2, "\n", 1);
-	} else if (WIFSIGNALED(status) && WTERMSIG(status) != SIGPIPE && WTERMSIG(status) != SIGINT) {
-		dprintf(2, "%s\n", strsignal(WTERMSIG(status)));
+		return 128 + sig;
 	}
 	job_free(j);
-	return shell_status(status);
+	if (sig == SIGINT && interactive) {
+		interrupted = 1;
+		check_limits();
+	}
+	if (sig && sig != SIGPIPE && sig != SIGINT)
+		dprintf(2, "%s\n", strsignal(sig));
+	return sig ? 128 + sig : WEXITSTATUS(status);
 }
 
 void
 job_background(struct job *j)
 {
-	if (!j->processes) {
+	if (!j->processes) {                    /* fork failed */
 		job_free(j);
 		return;
 	}
@@ -248,29 +220,28 @@ job_report(void)
 {
 	struct job *next;
 
-	if (!jobs)
-		return;
-	while (wait_once(WNOHANG))
+	while (jobs && wait_once(WNOHANG))
 		;
 	for (struct job *j = jobs; j; j = next) {
 		next = j->next;
 		if (job_state(j) == DONE) {
-			dprintf(2, "[%d] Done  %s\n", j->id, j->text);
+			if (j->id)
+				dprintf(2, "[%d] Done  %s\n", j->id, j->text);
 			job_free(j);
 		}
 	}
 }
+
+/* ---- builtins ---- */
 
 /* The job that "%2", "%%", a process number or nothing (the newest) stands for; NULL with a message. */
 static struct job *
 job_find(const char *name)
 {
 	for (struct job *j = jobs; j; j = j->next) {
-		if (!name || strcmp(name, "%%") == 0 || strcmp(name, "%+") == 0)
+		if (!name || strcmp(name, "%%") == 0 || (*name == '%' && j->id == atoi(name + 1)))
 			return j;
-		if (*name == '%' && j->id == atoi(name + 1))
-			return j;
-		for (struct process *p = j->processes; p && *name != '%'; p = p->next) {
+		for (struct process *p = j->processes; p; p = p->next) {
 			if (p->pid == atoi(name))
 				return j;
 		}
@@ -294,103 +265,60 @@ builtin_jobs(char **argv)
 	return 0;
 }
 
-/* Let a stopped job go on. */
-static struct job *
-job_continue(char **argv, bool foreground)
+/* fg and bg: let a stopped job go on. */
+int
+builtin_fg(char **argv)
 {
 	struct job *j = job_find(argv[1]);
+	bool foreground = **argv == 'f';
 
 	if (!j)
-		return NULL;
-	for (struct process *p = j->processes; p; p = p->next) {
-		if (p->state == STOPPED)
-			p->state = RUNNING;
-	}
+		return 1;
+	for (struct process *p = j->processes; p; p = p->next)
+		p->state = p->state == STOPPED ? RUNNING : p->state;
 	dprintf(2, "%s\n", j->text);
 	if (job_control && foreground)
 		tcsetpgrp(0, j->group);
 	kill(j->group ? -j->group : j->processes->pid, SIGCONT);
-	return j;
+	return foreground ? job_wait(j) : 0;
 }
 
-int
-builtin_fg(char **argv)
-{
-	struct job *j = job_continue(argv, true);
-
-	return j ? job_wait(j) : 1;
-}
-
-int
-builtin_bg(char **argv)
-{
-	return job_continue(argv, false) ? 0 : 1;
-}
-
+/* wait [JOB...]: for all that run, if none is named. */
 int
 builtin_wait(char **argv)
 {
-	int status = 0;
 	struct job *j, *next;
+	int status = 0;
 
-	for (argv++; *argv; argv++) {
-		j = job_find(*argv);
-		status = j ? job_wait(j) : 127;
-		if (!argv[1])
-			return status;
-	}
-	for (j = jobs; j && !interrupted; j = next) {
+	for (j = argv[1] ? NULL : jobs; j; j = next) {
 		next = j->next;
 		if (job_state(j) != STOPPED)
 			job_wait(j);
 	}
+	while (*++argv) {
+		j = job_find(*argv);
+		status = j ? job_wait(j) : 127;
+	}
 	return status;
 }
 
-/* The number of a signal given as 9, KILL or SIGKILL; -1 if there is none such. */
-static int
-signal_number(const char *name)
-{
-	static const char *const names[] = {
-		"0", "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
-		"ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU"
-	};
-
-	if (isdigit(*name))
-		return atoi(name);
-	if (strncmp(name, "SIG", 3) == 0)
-		name += 3;
-	for (int i = 1; i < (int)(sizeof names / sizeof *names); i++) {
-		if (strcmp(name, names[i]) == 0)
-			return i;
-	}
-	return -1;
-}
-
+/* kill [-SIGNAL] PID or %JOB...: the program kill, told the number of the job's process group. */
 int
 builtin_kill(char **argv)
 {
-	int sig = SIGTERM, status = 0;
+	struct list out = { NULL, 0, 0 };
+	struct job *j;
 
-	argv++;
-	if (*argv && **argv == '-' && strcmp(*argv, "--") != 0) {
-		sig = signal_number(*argv + 1);
-		if (strcmp(*argv, "-s") == 0 && argv[1])
-			sig = signal_number(*++argv);
-		argv++;
+	for (; *argv; argv++) {
+		j = **argv == '%' ? job_find(*argv) : NULL;
+		if (**argv == '%' && !j)
+			return 1;
+		list_add(&out, j ? decimal(j->group ? -j->group : j->processes->pid) : *argv);
+		if (out.n == 1 && argv[1] && *argv[1] != '-')
+			list_add(&out, "-TERM");
 	}
-	if (sig < 0 || !*argv) {
-		complain("usage: kill [-SIGNAL] PID or %%JOB ...");
-		return 2;
-	}
-	for (argv += strcmp(*argv, "--") == 0; *argv; argv++) {
-		struct job *j = **argv == '%' ? job_find(*argv) : NULL;
-		pid_t pid = **argv != '%' ? atoi(*argv) : !j ? 0 : j->group ? -j->group : j->processes->pid;
-
-		if ((**argv == '%' && !j) || kill(pid, sig) < 0) {
-			complain("kill %s: %s", *argv, strerror(errno));
-			status = 1;
-		}
-	}
-	return status;
+	j = job_new("kill");
+	if (job_fork(j, false) == 0)
+		exec_program(out.items);
+	return job_wait(j);
 }

@@ -1,5 +1,11 @@
-/* main.c - where the shell starts, its memory, its errors.
+/* main.c - a shell: where it starts, its memory, its errors.
  *
+ * Idea.       text --parse.c--> tree --run.c--> processes, which job.c waits for.
+ *             On the way expand.c makes arguments of a command's words, with the variables of var.c;
+ *             builtin.c has the commands that must act on the shell itself.
+ *             Memory is one stack: what a command allocated goes when it has run, so that nothing is freed
+ *             piece by piece. What lives longer (variables, functions, jobs) comes from malloc.
+ *             An error anywhere calls fail(), which gives the whole command up: back to the prompt, or out.
  * Interface.  sh [-eix] [FILE [ARG...]]    commands from FILE, or from standard input (with prompts at a terminal)
  *             sh [-ex] -c TEXT [NAME [ARG...]]
  */
@@ -14,77 +20,110 @@
 #include <unistd.h>
 #include "user/sh/sh.h"
 
-#define CHUNK 8000
+#define CHUNK     8000
+#define DEPTH_MAX 1000
 
 bool interactive, option_e, option_x;
 volatile int interrupted;
-int last_status, arg_count;
-char **args, *arg_zero;
+int last_status, depth;
+struct args args;
+char *arg_zero;
 
-static jmp_buf prompt;                  /* where an interactive shell goes on after an error */
-
-/* ---- memory: chunks in a stack, the newest first */
+/* ---- memory: chunks in a stack, the newest first ---- */
 
 struct chunk {
 	struct chunk *older;
-	size_t size;
+	char *end;
 	char data[] __attribute__((aligned(16)));
 };
 
-static struct chunk *newest;
-static char *mem_at;
+static struct mark top;                 /* the newest chunk, and where its free part begins */
 
 void *
 mem_alloc(size_t n)
 {
+	struct chunk *c = top.chunk;
 	char *p;
 
 	n = (n + 15) & ~15ul;
-	if (!newest || n > (size_t)(newest->data + newest->size - mem_at)) {
+	if (!c || n > (size_t)(c->end - top.at)) {
 		size_t size = n > CHUNK ? n : CHUNK;
-		struct chunk *c = malloc(sizeof *c + size);
 
+		c = malloc(sizeof *c + size);
 		if (!c)
 			fail(2, "out of memory");
-		c->older = newest;
-		c->size = size;
-		newest = c;
-		mem_at = c->data;
+		c->older = top.chunk;
+		c->end = c->data + size;
+		top = (struct mark){ c, c->data };
 	}
-	p = mem_at;
-	mem_at += n;
-	return p;
+	p = top.at;
+	top.at += n;
+	return memset(p, 0, n);
 }
 
 char *
 mem_string(const char *s, size_t n)
 {
-	char *p = mem_alloc(n + 1);
-
-	memcpy(p, s, n);
-	p[n] = 0;
-	return p;
+	return memcpy(mem_alloc(n + 1), s, n);
 }
 
 struct mark
 mem_mark(void)
 {
-	return (struct mark){ newest, mem_at };
+	return top;
 }
 
 void
 mem_release(struct mark m)
 {
-	while (newest != m.chunk) {
-		struct chunk *c = newest;
+	while (top.chunk != m.chunk) {
+		struct chunk *c = top.chunk;
 
-		newest = c->older;
+		top.chunk = c->older;
 		free(c);
 	}
-	mem_at = m.at;
+	top.at = m.at;
 }
 
-/* ---- errors */
+void
+text_put(struct text *t, char c)
+{
+	if (t->n + 1 >= t->size) {
+		t->size = t->size ? t->size * 2 : 32;
+		t->s = memcpy(mem_alloc(t->size), t->s, t->n);
+	}
+	t->s[t->n++] = c;
+}
+
+/* Append all that can be read. A NUL means nothing: a string could not hold it. */
+void
+text_read(struct text *t, int fd)
+{
+	char buf[512];
+	ssize_t n;
+
+	while ((n = read(fd, buf, sizeof buf)) > 0 || (n < 0 && errno == EINTR)) {
+		check_limits();
+		for (ssize_t i = 0; i < n; i++) {
+			if (buf[i])
+				text_put(t, buf[i]);
+		}
+	}
+}
+
+void
+list_add(struct list *l, char *s)
+{
+	if (l->n + 1 >= l->size) {
+		l->size = l->size ? l->size * 2 : 16;
+		l->items = memcpy(mem_alloc(l->size * sizeof s), l->items ? l->items : &s, l->n * sizeof s);
+	}
+	l->items[l->n++] = s;
+}
+
+/* ---- errors ---- */
+
+static jmp_buf prompt;                  /* where an interactive shell goes on after an error */
 
 static void
 vcomplain(const char *f, va_list ap)
@@ -105,14 +144,13 @@ complain(const char *f, ...)
 	va_end(ap);
 }
 
-/* Give the current command up: back to the prompt, or out. After ^C there is nothing to complain about. */
 void
 fail(int status, const char *f, ...)
 {
 	va_list ap;
 
 	va_start(ap, f);
-	if (!interrupted)
+	if (!interrupted)                       /* after ^C there is nothing to complain about */
 		vcomplain(f, ap);
 	va_end(ap);
 	last_status = interrupted ? 130 : status;
@@ -122,66 +160,78 @@ fail(int status, const char *f, ...)
 }
 
 void
-shell_exit(int status)
+check_limits(void)
 {
-	fflush(stdout);
-	exit(status);
+	if (interrupted || depth > DEPTH_MAX)
+		fail(2, "nested too deeply");
 }
 
-/* ---- running text */
+void
+shell_exit(int status)
+{
+	exit(fflush(stdout) ? 1 : status);
+}
+
+/* ---- running text ---- */
 
 int
 run_text(const char *text)
 {
 	struct mark m = mem_mark();
-	struct source *s = source_string(text);
-	bool end = false;
 
-	while (!end && flow == FLOW_NONE && !interrupted) {
-		struct node *n = parse_command(s, &end);
+	while (*text && flow == FLOW_NONE) {
+		struct node *n = parse_line(&text);
 
 		if (n)
-			last_status = run(n, false);
+			last_status = run(n);
+		mem_release(m);
 	}
-	mem_release(m);
 	return last_status;
 }
 
-/* Run commands from a file until its end. With prompts, errors and ^C lead back to the prompt. */
+/* Run a script. Returns: -1 when it cannot be opened. */
 int
-run_file(int fd, bool prompts)
+run_file(const char *path)
 {
-	static struct source *s;
-	static struct mark m;
-	struct source *outer = s;
-	struct mark outer_mark = m;
-	bool end = false;
+	struct text t = { "", 0, 0 };
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	s = source_fd(fd, prompts);
-	m = mem_mark();
-	if (prompts && setjmp(prompt)) {
-		run_reset();
-		source_drop_line(s);
-		mem_release(m);
+	if (fd < 0) {
+		complain("%s: %s", path, strerror(errno));
+		return -1;
 	}
-	while (!end && flow == FLOW_NONE) {
-		struct node *n;
+	text_read(&t, fd);
+	close(fd);
+	last_status = 0;
+	return run_text(t.s);
+}
 
-		if (prompts) {
-			job_report();
-			interrupted = 0;
-		}
-		n = parse_command(s, &end);
+/* Run what standard input has, command by command. */
+static void
+run_input(bool prompts)
+{
+	const struct mark m = mem_mark();
+	bool end = false;
+	struct node *n;
+
+	if (prompts && setjmp(prompt)) {
 		if (interrupted)
 			write(2, "\n", 1);
-		else if (n)
-			last_status = run(n, false);
-		mem_release(m);
+		run_reset();
 	}
-	s = outer;
-	m = outer_mark;
-	return last_status;
+	while (!end) {
+		mem_release(m);
+		interrupted = 0;
+		if (prompts)
+			job_report();
+		n = parse_input(prompts, &end);
+		if (n)
+			run(n);
+		flow = FLOW_NONE;
+	}
 }
+
+/* ---- the start ---- */
 
 static void
 on_interrupt(int sig)
@@ -190,33 +240,10 @@ on_interrupt(int sig)
 	interrupted = 1;
 }
 
-/* Where there is no ioctl yet (early labs), a shell without a script is taken to be at a terminal. */
-static bool
-at_terminal(void)
-{
-	return isatty(0) || errno == ENOSYS;
-}
-
-static int
-open_script(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC), high;
-
-	if (fd < 0) {
-		complain("%s: %s", path, strerror(errno));
-		exit(errno == ENOENT ? 127 : 126);
-	}
-	high = fcntl(fd, F_DUPFD_CLOEXEC, 10);  /* out of the way of the script's own descriptors */
-	if (high < 0)
-		return fd;
-	close(fd);
-	return high;
-}
-
 static void
 start_interactive(void)
 {
-	struct sigaction act = { .sa_handler = on_interrupt };
+	struct sigaction act = { .sa_handler = on_interrupt };  /* no SA_RESTART: a read() ends */
 
 	interactive = true;
 	sigaction(SIGINT, &act, NULL);
@@ -229,36 +256,36 @@ int
 main(int argc, char **argv)
 {
 	char *text = NULL;
+	bool prompts = false, script;
 	int opt;
 
 	var_init(environ);
-	arg_zero = argv[0];
-	while ((opt = getopt(argc, argv, "c:eixs")) != -1) {
+	while (!text && (opt = getopt(argc, argv, "c:eixs")) != -1) {
 		switch (opt) {
 		case 'c': text = optarg; break;
 		case 'e': option_e = true; break;
 		case 'x': option_x = true; break;
-		case 'i': interactive = true; break;
+		case 'i': prompts = true; break;
 		case 's': break;
 		default: return 2;
 		}
-		if (text)
-			break;
 	}
-	args = argv + optind;
-	arg_count = argc - optind;
-	if (arg_count > 0) {
-		arg_zero = *args++;
-		arg_count--;
-	}
+	script = !text && optind < argc;
+	arg_zero = optind < argc ? argv[optind++] : argv[0];
+	args = (struct args){ argc - optind, argv + optind };
 	if (text)
 		shell_exit(run_text(text));
-	if (optind < argc)
-		shell_exit(run_file(open_script(arg_zero), false));
-	if (interactive || at_terminal())
+	if (script) {
+		if (run_file(arg_zero) < 0)
+			shell_exit(errno == ENOENT ? 127 : 126);
+		shell_exit(last_status);
+	}
+	if (prompts || isatty(0) || errno == ENOSYS) {  /* early labs do not know terminals: take it for one */
 		start_interactive();
-	run_file(0, interactive);
-	if (interactive)
+		prompts = true;
+	}
+	run_input(prompts);
+	if (prompts)
 		write(2, "\n", 1);
 	shell_exit(last_status);
 }

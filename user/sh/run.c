@@ -1,71 +1,34 @@
 /* run.c - running the tree.
  *
- * Idea.       run() is one case per kind of node and returns the exit status. What must not change the shell
- *             itself (programs, pipelines, subshells, background) runs in forked children; builtins and functions
- *             run here, with their redirections undone afterwards.
- * Invariants. I1 saved[] holds, innermost last, the descriptors that redirections of builtins hide.
+ * Idea.       run() has a case for each kind of node and returns the exit status. Programs, pipelines, (...) and
+ *             what is in the background run in forked children; builtins and functions run in the shell itself,
+ *             with their redirections undone afterwards.
+ *             A redirection is carried out by making the descriptor a copy of another (dup2); a pipe is two
+ *             such descriptors, one in each of two children: neither program knows.
+ * Invariants. I1 saved[] holds, the innermost last, what the redirections of builtins and functions hide.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include "user/sh/sh.h"
 
-#define SAVED_MAX 64
+#define STACK_MAX 64                    /* redirections of nested builtins and functions */
 
-struct function {
-	struct function *next;
-	char *name, *text;
-};
-
-enum flow_kind flow;
+enum flow flow;
 int flow_count;
 
-static struct { int fd, copy; } saved[SAVED_MAX];
+static struct { int fd, copy; } saved[STACK_MAX];
 static int saved_count;
-static struct function *functions;
-static bool captured;                   /* a $(...) set last_status during the expansion */
-static int condition_depth;             /* inside if, while, &&, ||, !: set -e does not apply */
+static bool captured;                   /* a $(...) in this command set last_status */
+static int in_condition;                /* in what if, while, &&, || and ! look at: set -e does not count */
+static int in_function;
+static struct args outer_args;          /* the shell's own, while in a function */
 
-/* ---- redirections */
-
-/* Make `fd` refer to what `from` does, which is closed then. `undo`: remember what fd was. */
-static bool
-redirect(int fd, int from, bool undo)
-{
-	if (undo && saved_count < SAVED_MAX) {
-		saved[saved_count].fd = fd;
-		saved[saved_count++].copy = fcntl(fd, F_DUPFD_CLOEXEC, 10);
-	}
-	if (from == fd)
-		return true;
-	if (dup2(from, fd) < 0) {
-		complain("%d: %s", fd, strerror(errno));
-		close(from);
-		return false;
-	}
-	close(from);
-	return true;
-}
-
-static void
-redir_undo(int level)
-{
-	fflush(stdout);
-	while (saved_count > level) {
-		saved_count--;
-		if (saved[saved_count].copy >= 0) {
-			dup2(saved[saved_count].copy, saved[saved_count].fd);
-			close(saved[saved_count].copy);
-		} else {
-			close(saved[saved_count].fd);
-		}
-	}
-}
+/* ---- redirections ---- */
 
 /* A descriptor from which the here-document can be read: a pipe, filled by a child if it is long. */
 static int
@@ -88,288 +51,211 @@ here_open(struct redir *r)
 }
 
 static int
-file_open(struct redir *r, const char *name)
+redir_open(struct redir *r, const char *name)
 {
-	int flags = O_RDONLY;
-
-	if (strcmp(r->op, ">") == 0)
-		flags = O_WRONLY | O_CREAT | O_TRUNC;
-	else if (strcmp(r->op, ">>") == 0)
-		flags = O_WRONLY | O_CREAT | O_APPEND;
-	else if (strcmp(r->op, "<>") == 0)
-		flags = O_RDWR | O_CREAT;
-	return open(name, flags, 0666);
+	if (r->op[1] == '&')
+		return dup(isdigit((unsigned char)*name) ? atoi(name) : -1);
+	if (*r->op == '<')
+		return r->op[1] == '<' ? here_open(r) : open(name, O_RDONLY);
+	return open(name, O_WRONLY | O_CREAT | (r->op[1] == '>' ? O_APPEND : O_TRUNC), 0666);
 }
 
-/* Carry out all redirections, in order. Returns: false at the first that fails, after a message. */
+static void
+redirect_undo(int level)
+{
+	fflush(stdout);
+	while (saved_count > level) {
+		saved_count--;
+		close(saved[saved_count].fd);
+		if (saved[saved_count].copy >= 0) {
+			dup2(saved[saved_count].copy, saved[saved_count].fd);
+			close(saved[saved_count].copy);
+		}
+	}
+}
+
+/* Carry out the redirections, in order. `undo`: remember in saved[] what they hide.
+ * Returns: false at the first that fails, after a message. */
 static bool
-redir_apply(struct redir *r, bool undo)
+redirect(struct redir *r, bool undo)
 {
 	fflush(stdout);
 	for (; r; r = r->next) {
-		bool here = strncmp(r->op, "<<", 2) == 0;
-		char *name = here ? "here-document" : expand_string(r->text);
+		char *name = r->op[1] == '<' ? "here-document" : expand_string(r->text);
 		int fd;
 
-		if (!here && r->op[1] == '&') {
-			if (strcmp(name, "-") == 0) {
-				redirect(r->fd, r->fd, undo);
-				close(r->fd);
-				continue;
-			}
-			fd = dup(atoi(name));
-		} else {
-			fd = here ? here_open(r) : file_open(r, name);
+		if (undo && saved_count == STACK_MAX)
+			fail(2, "too many redirections");
+		if (undo) {
+			saved[saved_count].copy = fcntl(r->fd, F_DUPFD_CLOEXEC, 10);
+			saved[saved_count++].fd = r->fd;
 		}
-		if (fd < 0) {
+		if (r->op[1] == '&' && strcmp(name, "-") == 0) {
+			close(r->fd);
+			continue;
+		}
+		fd = redir_open(r, name);
+		if (fd < 0 || (fd != r->fd && dup2(fd, r->fd) < 0)) {
 			complain("%s: %s", name, strerror(errno));
 			return false;
 		}
-		if (!redirect(r->fd, fd, undo))
-			return false;
+		if (fd != r->fd)
+			close(fd);
 	}
 	return true;
 }
 
+/* After fail(): as at the prompt again. */
 void
 run_reset(void)
 {
-	redir_undo(0);
+	redirect_undo(0);
 	flow = FLOW_NONE;
-	condition_depth = 0;
+	in_condition = depth = 0;
+	if (in_function > 0)
+		args = outer_args;
+	in_function = 0;
 }
 
-/* ---- programs */
+/* ---- simple commands ---- */
 
-static void
-exec_path(char *path, char **argv)
-{
-	char **script;
-	int n = 0;
-
-	execve(path, argv, var_environment());
-	if (errno != ENOEXEC)
-		return;
-	while (argv[n])                         /* a text without #!: run it ourselves */
-		n++;
-	script = mem_alloc((n + 2) * sizeof *script);
-	script[0] = "/bin/sh";
-	script[1] = path;
-	memcpy(script + 2, argv + 1, n * sizeof *script);
-	execve(script[0], script, var_environment());
-}
-
-/* Become the program argv[0], looked for along PATH. Does not return; exits 127 or 126 when it cannot. */
+/* Become the program argv[0]; exit 127 or 126 if that cannot be. */
 void
 exec_program(char **argv)
 {
-	const char *dir = var_get("PATH"), *end;
-	int error = ENOENT;
+	struct list script = { NULL, 0, 0 };
 
 	fflush(stdout);
-	if (strchr(argv[0], '/')) {
-		exec_path(argv[0], argv);
-		error = errno;
-	} else {
-		for (dir = dir ? dir : "/bin:/usr/bin"; ; dir = end + 1) {
-			char *path = mem_alloc(strlen(dir) + strlen(argv[0]) + 2);
-
-			end = dir + strcspn(dir, ":");
-			sprintf(path, "%.*s%s%s", (int)(end - dir), dir, end > dir ? "/" : "", argv[0]);
-			exec_path(path, argv);
-			if (errno != ENOENT && errno != ENOTDIR)
-				error = errno;
-			if (!*end)
-				break;
-		}
+	environ = var_environment();
+	execvp(argv[0], argv);
+	if (errno == ENOEXEC) {                 /* a text without #!: run it ourselves */
+		list_add(&script, "/bin/sh");
+		for (; *argv; argv++)
+			list_add(&script, *argv);
+		execv("/bin/sh", script.items);
 	}
-	complain("%s: %s", argv[0], error == ENOENT && !strchr(argv[0], '/') ? "not found" : strerror(error));
-	exit(error == ENOENT ? 127 : 126);
+	complain("%s: %s", argv[0], errno == ENOENT && !strchr(argv[0], '/') ? "not found" : strerror(errno));
+	exit(errno == ENOENT ? 127 : 126);
 }
 
-/* ---- functions */
-
-static struct function *
-function_find(const char *name)
+/* A function is kept as the text of its body, in a variable of this name, which nothing else can have. */
+char *
+function_name(const char *name)
 {
-	struct function *f = functions;
-
-	while (f && strcmp(f->name, name) != 0)
-		f = f->next;
-	return f;
-}
-
-bool
-function_remove(const char *name)
-{
-	for (struct function **p = &functions; *p; p = &(*p)->next) {
-		struct function *f = *p;
-
-		if (strcmp(f->name, name) == 0) {
-			*p = f->next;
-			free(f->name);
-			free(f->text);
-			free(f);
-			return true;
-		}
-	}
-	return false;
+	return strcat(strcpy(mem_alloc(strlen(name) + 3), name), "()");
 }
 
 static int
-function_define(struct node *n)
+function_run(const char *text, char **argv, int argc)
 {
-	struct function *f = malloc(sizeof *f);
+	struct args outer = args;
+	int status;
 
-	function_remove(n->words->text);
-	if (!f)
-		return 1;
-	f->name = strdup(n->words->text);
-	f->text = strdup(n->text);
-	f->next = functions;
-	functions = f;
-	return 0;
-}
-
-/* Run a function with argv as $1 ... ; its text is parsed anew, so it may even redefine itself. */
-static int
-function_run(struct function *f, char **argv, int argc)
-{
-	char **outer_args = args;
-	int outer_count = arg_count, status;
-
-	args = argv + 1;
-	arg_count = argc - 1;
-	status = run_text(mem_string(f->text, strlen(f->text)));
+	if (in_function++ == 0)
+		outer_args = args;
+	args = (struct args){ argc - 1, argv + 1 };
+	status = run_text(mem_string(text, strlen(text)));      /* a copy: it may redefine itself */
 	if (flow == FLOW_RETURN)
 		flow = FLOW_NONE;
-	args = outer_args;
-	arg_count = outer_count;
+	args = outer;
+	in_function--;
 	return status;
 }
 
-/* ---- simple commands */
-
-static bool
-is_assignment(const char *word)
-{
-	size_t n = strcspn(word, "=");
-
-	return word[n] && name_valid(word, n);
-}
-
-/* Carry out the assignments at the head of the words. `exported`: they are for a program only. */
+/* Carry out the assignments at the head of a command, up to `end`; the values before are added to `old`. */
 static void
-assign(struct word *w, struct word *end, bool exported)
+assign(struct word *w, struct word *end, struct list *old, bool export)
 {
 	for (; w != end; w = w->next) {
-		size_t n = strcspn(w->text, "=");
-		char *name = mem_string(w->text, n);
+		char *name = mem_string(w->text, name_length(w->text));
+		const char *value = var_get(name);
 
-		var_set(name, expand_string(w->text + n + 1));
-		if (exported)
+		list_add(old, value ? mem_string(value, strlen(value)) : NULL);
+		var_set(name, expand_string(w->text + strlen(name) + 1));
+		if (export)
 			var_export(name);
 	}
 }
 
-/* Run a builtin or a function in the shell itself; variables assigned for it get their old values back. */
+/* Run a function, a builtin, or no command at all in the shell itself. What was assigned and redirected for it
+ * is undone, except for no command's assignments and exec's redirections. */
 static int
-run_inside(struct node *n, struct word *first, builtin_fn *builtin, char **argv, int argc)
+run_inside(struct node *n, struct word *first, char **argv, int argc)
 {
-	int level = saved_count, status = 1, count = 0, i = 0;
-	const char **old;
+	const char *function = argc > 0 ? var_get(function_name(argv[0])) : NULL;
+	bool undo = argc == 0 || strcmp(argv[0], "exec") != 0;
+	int level = saved_count, status = 1, i = 0;
+	struct list old = { NULL, 0, 0 };
 
-	for (struct word *w = n->words; w != first; w = w->next)
-		count++;
-	old = mem_alloc((count + 1) * sizeof *old);
-	for (struct word *w = n->words; w != first; w = w->next) {
-		const char *value = var_get(mem_string(w->text, strcspn(w->text, "=")));
-
-		old[i++] = value ? mem_string(value, strlen(value)) : NULL;
-	}
-	assign(n->words, first, false);
-	if (redir_apply(n->redirs, true))
-		status = builtin ? builtin(argv) : function_run(function_find(argv[0]), argv, argc);
-	redir_undo(level);
-	i = 0;
-	for (struct word *w = n->words; w != first; w = w->next) {
-		char *name = mem_string(w->text, strcspn(w->text, "="));
-
-		if (old[i])
-			var_set(name, old[i]);
+	assign(n->words, first, &old, false);
+	if (redirect(n->redirs, undo)) {
+		if (function)
+			status = function_run(function, argv, argc);
+		else if (argc > 0)
+			status = builtin_find(argv[0])(argv);
 		else
-			var_unset(name);
-		i++;
+			status = captured ? last_status : 0;
 	}
+	redirect_undo(level);
+	for (struct word *w = n->words; argc > 0 && w != first; w = w->next)
+		var_set(mem_string(w->text, name_length(w->text)), old.items[i++]);
 	return status;
 }
 
+/* `child`: this process has nothing else to do, so it need not fork for a program. */
 static int
-run_program(struct node *n, struct word *first, char **argv, bool last)
+run_simple(struct node *n, bool child)
 {
+	struct word *first = n->words;
 	struct job *j = NULL;
-	pid_t pid = 0;
+	struct list old = { NULL, 0, 0 };
+	char **argv;
+	int argc;
 
-	if (!last) {
+	while (first && name_length(first->text) > 0 && first->text[name_length(first->text)] == '=')
+		first = first->next;
+	captured = false;
+	argv = expand_words(first, &argc);
+	for (int i = 0; option_x && i < argc; i++)
+		dprintf(2, "%s%s%s", i ? " " : "+ ", argv[i], i + 1 < argc ? "" : "\n");
+	if (argc == 0 || var_get(function_name(argv[0])) || builtin_find(argv[0]))
+		return run_inside(n, first, argv, argc);
+	if (!child)
 		j = job_new(n->text);
-		pid = job_fork(j, false);
-	}
-	if (pid == 0) {
-		if (!redir_apply(n->redirs, false))
+	if (child || job_fork(j, false) == 0) {
+		if (!redirect(n->redirs, false))
 			exit(1);
-		assign(n->words, first, true);
+		assign(n->words, first, &old, true);
 		exec_program(argv);
 	}
 	return job_wait(j);
 }
 
-/* No command, only assignments and redirections. */
-static int
-run_bare(struct node *n)
-{
-	int level = saved_count;
-	bool ok = redir_apply(n->redirs, true);
+/* ---- children ---- */
 
-	assign(n->words, NULL, false);
-	redir_undo(level);
-	return !ok ? 1 : captured ? last_status : 0;
+/* In a child: run the tree, and nothing else. */
+static _Noreturn void
+run_child(struct node *n)
+{
+	while (n->kind == N_LIST && !n->right)
+		n = n->left;
+	shell_exit(n->kind == N_SIMPLE ? run_simple(n, true) : run(n));
 }
 
+/* (...) and what is in the background. */
 static int
-run_simple(struct node *n, bool last)
+run_forked(struct node *n)
 {
-	struct word *first = n->words;
-	builtin_fn *builtin;
-	char **argv;
-	int argc;
+	bool background = n->kind == N_BACKGROUND;
+	struct job *j = job_new(n->text);
 
-	while (first && is_assignment(first->text))
-		first = first->next;
-	captured = false;
-	argv = expand_words(first, &argc);
-	if (option_x && argc > 0) {
-		dprintf(2, "+");
-		for (int i = 0; i < argc; i++)
-			dprintf(2, " %s", argv[i]);
-		dprintf(2, "\n");
-	}
-	if (argc == 0)
-		return run_bare(n);
-	if (strcmp(argv[0], "exec") == 0) {
-		if (!redir_apply(n->redirs, false))
-			return 1;
-		assign(n->words, first, true);
-		if (argc > 1)
-			exec_program(argv + 1);
-		return 0;
-	}
-	builtin = function_find(argv[0]) ? NULL : builtin_find(argv[0]);
-	if (builtin || function_find(argv[0]))
-		return run_inside(n, first, builtin, argv, argc);
-	return run_program(n, first, argv, last);
+	if (job_fork(j, background) == 0)
+		run_child(n->left);
+	if (!background)
+		return job_wait(j);
+	job_background(j);
+	return 0;
 }
-
-/* ---- everything else */
 
 /* Fork for each command of the pipeline, the output of each being the input of the next. */
 static int
@@ -377,11 +263,11 @@ run_pipe(struct node *n)
 {
 	struct job *j = job_new(n->text);
 	int in = -1, fds[2];
+	bool more = true;
+	pid_t pid = 1;
 
-	for (; n; n = n->kind == N_PIPE ? n->right : NULL) {
-		bool more = n->kind == N_PIPE;
-		pid_t pid;
-
+	for (; more && pid > 0; n = n->right) {
+		more = n->kind == N_PIPE;
 		if (more && pipe2(fds, O_CLOEXEC) < 0) {
 			complain("pipe: %s", strerror(errno));
 			break;
@@ -392,66 +278,66 @@ run_pipe(struct node *n)
 				dup2(in, 0);
 			if (more)
 				dup2(fds[1], 1);
-			shell_exit(run(more ? n->left : n, true));
+			run_child(more ? n->left : n);
 		}
 		if (in >= 0)
 			close(in);
-		if (more) {
+		if (more)
 			close(fds[1]);
-			in = fds[0];
-		}
-		if (pid < 0)
-			break;
+		in = more ? fds[0] : -1;
 	}
+	if (in >= 0)
+		close(in);
 	return job_wait(j);
 }
 
-/* Run a subtree in a child, waited for or in the background. */
-static int
-run_child(struct node *tree, struct redir *redirs, const char *text, bool background)
+/* The output of a command without its last newlines; its status becomes last_status. */
+char *
+capture(const char *text)
 {
+	struct text out = { "", 0, 0 };
 	struct job *j = job_new(text);
+	int fds[2];
 
-	if (job_fork(j, background) == 0) {
-		if (!redir_apply(redirs, false))
-			exit(1);
-		shell_exit(run(tree, true));
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		fail(1, "pipe: %s", strerror(errno));
+	if (job_fork(j, false) == 0) {
+		dup2(fds[1], 1);
+		shell_exit(run_text(text));
 	}
-	if (!background)
-		return job_wait(j);
-	job_background(j);
-	return 0;
+	close(fds[1]);
+	text_read(&out, fds[0]);
+	close(fds[0]);
+	last_status = job_wait(j);
+	captured = true;
+	while (out.n > 0 && out.s[out.n - 1] == '\n')
+		out.s[--out.n] = 0;
+	return out.s;
 }
+
+/* ---- control ---- */
 
 /* A status that only decides what comes next. */
 static int
 run_condition(struct node *n)
 {
-	int status;
-
-	condition_depth++;
-	status = run(n, false);
-	condition_depth--;
-	last_status = status;
-	return status;
+	in_condition++;
+	last_status = run(n);
+	in_condition--;
+	return last_status;
 }
 
-/* After a round of a loop: does a break, a continue to an outer loop, a return or ^C end it? */
+/* After a round of a loop: does a break, a continue of an outer loop or a return end it? */
 static bool
 loop_ends(void)
 {
-	if (flow == FLOW_NONE || interrupted)
-		return interrupted;
-	if (flow == FLOW_RETURN)
-		return true;
-	if (--flow_count > 0)
-		return true;
-	if (flow == FLOW_CONTINUE) {
+	bool again = flow == FLOW_CONTINUE && flow_count <= 1;
+
+	if (flow == FLOW_NONE || flow == FLOW_RETURN)
+		return flow == FLOW_RETURN;
+	if (--flow_count <= 0)
 		flow = FLOW_NONE;
-		return false;
-	}
-	flow = FLOW_NONE;
-	return true;
+	return !again;
 }
 
 static int
@@ -459,14 +345,10 @@ run_while(struct node *n)
 {
 	int status = 0;
 
-	while (!interrupted) {
-		struct mark m = mem_mark();
-		bool yes = (run_condition(n->cond) == 0) == (n->kind == N_WHILE);
-
-		if (yes && flow == FLOW_NONE)
-			status = run(n->left, false);
-		mem_release(m);
-		if (!yes || loop_ends())
+	while ((run_condition(n->cond) == 0) == (n->kind == N_WHILE)) {
+		if (flow == FLOW_NONE)
+			status = run(n->left);
+		if (loop_ends())
 			break;
 	}
 	return status;
@@ -475,17 +357,12 @@ run_while(struct node *n)
 static int
 run_for(struct node *n)
 {
-	int count = arg_count, status = 0;
-	char **values = args;
+	int count, status = 0;
+	char **values = expand_words(n->words->next, &count);
 
-	if (!n->all)
-		values = expand_words(n->words->next, &count);
 	for (int i = 0; i < count; i++) {
-		struct mark m = mem_mark();
-
 		var_set(n->words->text, values[i]);
-		status = run(n->left, false);
-		mem_release(m);
+		status = run(n->left);
 		if (loop_ends())
 			break;
 	}
@@ -497,99 +374,78 @@ run_case(struct node *n)
 {
 	char *subject = expand_string(n->words->text);
 
-	for (struct item *i = n->items; i; i = i->next) {
-		for (struct word *w = i->patterns; w; w = w->next) {
+	for (n = n->right; n; n = n->right) {
+		for (struct word *w = n->words; w; w = w->next) {
 			if (pattern_match(expand_pattern(w->text), subject))
-				return i->body ? run(i->body, false) : 0;
+				return n->left ? run(n->left) : 0;
 		}
 	}
 	return 0;
 }
 
+/* A compound command with redirections. */
 static int
-run_group(struct node *n)
+run_redirected(struct node *n)
 {
 	int level = saved_count, status = 1;
 
-	if (redir_apply(n->redirs, true))
-		status = run(n->left, false);
-	redir_undo(level);
+	if (redirect(n->redirs, true))
+		status = run(n->left);
+	redirect_undo(level);
 	return status;
 }
 
 static int
-run_kind(struct node *n, bool last)
+run_list(struct node *n)
 {
-	int status;
+	int status = 0;
 
-	switch (n->kind) {
-	case N_SIMPLE: return run_simple(n, last);
-	case N_PIPE: return run_pipe(n);
-	case N_AND: status = run_condition(n->left); return status || flow ? status : run(n->right, last);
-	case N_OR: status = run_condition(n->left); return !status || flow ? status : run(n->right, last);
-	case N_SEQ: last_status = run(n->left, false); return flow || interrupted ? last_status : run(n->right, last);
-	case N_BACKGROUND: return run_child(n->left, NULL, n->text, true);
-	case N_NOT: return !run_condition(n->left);
-	case N_SUBSHELL: return run_child(n->left, n->redirs, n->text, false);
-	case N_GROUP: return run_group(n);
-	case N_IF:
-		if (run_condition(n->cond) == 0)
-			return flow ? last_status : run(n->left, last);
-		return n->right && !flow ? run(n->right, last) : 0;
-	case N_WHILE: case N_UNTIL: return run_while(n);
-	case N_FOR: return run_for(n);
-	case N_CASE: return run_case(n);
-	case N_FUNCTION: return function_define(n);
-	}
-	return 2;
-}
-
-int
-run(struct node *n, bool last)
-{
-	struct mark m = mem_mark();
-	int status = run_kind(n, last);
-
-	mem_release(m);
-	last_status = status;
-	if (option_e && status && !condition_depth && (n->kind == N_SIMPLE || n->kind == N_PIPE || n->kind == N_SUBSHELL))
-		shell_exit(status);
+	for (; n && flow == FLOW_NONE; n = n->right)
+		status = last_status = run(n->left);
 	return status;
 }
 
-/* The output of a command without its last newlines; its status becomes last_status. */
-char *
-capture(const char *text)
+static int
+run_kind(struct node *n)
 {
-	size_t n = 0, size = 256;
-	char *out = mem_alloc(size);
-	struct job *j;
-	int fds[2];
-	ssize_t got;
+	bool ok;
 
-	captured = true;
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		fail(1, "pipe: %s", strerror(errno));
-	j = job_new(text);
-	if (job_fork(j, false) == 0) {
-		dup2(fds[1], 1);
-		shell_exit(run_text(text));
+	switch (n->kind) {
+	case N_SIMPLE: return run_simple(n, false);
+	case N_PIPE: return run_pipe(n);
+	case N_LIST: return run_list(n);
+	case N_BACKGROUND: case N_SUBSHELL: return run_forked(n);
+	case N_REDIRECTED: return run_redirected(n);
+	case N_WHILE: case N_UNTIL: return run_while(n);
+	case N_FOR: return run_for(n);
+	case N_CASE: return run_case(n);
+	case N_NOT: return !run_condition(n->left);
+	case N_AND: case N_OR:
+		ok = run_condition(n->left) == 0;
+		return flow || ok != (n->kind == N_AND) ? last_status : run(n->right);
+	case N_IF:
+		ok = run_condition(n->cond) == 0;
+		return flow ? last_status : ok ? run(n->left) : n->right ? run(n->right) : 0;
+	case N_FUNCTION:
+		var_set(function_name(n->words->text), n->text);
+		return 0;
+	default: return 2;              /* N_ITEM is run_case's */
 	}
-	close(fds[1]);
-	while ((got = read(fds[0], out + n, size - n - 1)) > 0 || (got < 0 && errno == EINTR && !interrupted)) {
-		n += got > 0 ? got : 0;
-		if (n + 1 == size) {
-			char *more = mem_alloc(size * 2);
+}
 
-			memcpy(more, out, n);
-			out = more;
-			size *= 2;
-		}
-	}
-	close(fds[0]);
-	last_status = job_wait(j);
-	while (n > 0 && out[n - 1] == '\n')
-		n--;
-	out[n] = 0;
-	return out;
+int
+run(struct node *n)
+{
+	struct mark m = mem_mark();
+	int status;
+
+	depth++;
+	check_limits();
+	status = run_kind(n);
+	depth--;
+	mem_release(m);
+	last_status = status;
+	if (option_e && status && !in_condition && (n->kind == N_SIMPLE || n->kind == N_PIPE || n->kind == N_SUBSHELL))
+		shell_exit(status);
+	return status;
 }

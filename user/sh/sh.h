@@ -1,41 +1,67 @@
-/* sh.h - the shell: what its files share.
- *
- * Idea.       text --parse.c--> tree of nodes --run.c--> processes;  words --expand.c--> arguments.
- *             Words keep their quotes until they are expanded, which happens each time they are run.
- *             Memory comes from one stack-like region: what a command allocated goes when it has run.
- */
+/* sh.h - the shell: what its files share. main.c tells the whole story. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
+/* ---- main.c: memory, errors, state of the whole shell ---- */
+
+struct mark { void *chunk; char *at; };
+struct text { char *s; size_t n, size; };       /* a growing string; s[n] is 0 */
+struct list { char **items; int n, size; };     /* growing arguments; items[n] is NULL */
+struct args { int count; char **list; };
+
+extern bool interactive, option_e, option_x;
+extern volatile int interrupted;                /* ^C came */
+extern int last_status, depth;                  /* $?; how deeply the parser and run() are nested */
+extern struct args args;                        /* $1 ... */
+extern char *arg_zero;
+
+void *mem_alloc(size_t n);                      /* zeroed; lives until mem_release of an older mark */
+char *mem_string(const char *s, size_t n);
+struct mark mem_mark(void);
+void mem_release(struct mark m);
+void text_put(struct text *t, char c);
+void text_read(struct text *t, int fd);         /* all that comes */
+void list_add(struct list *l, char *s);
+
+void complain(const char *f, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void fail(int status, const char *f, ...) __attribute__((format(printf, 2, 3)));
+void check_limits(void);                        /* fails after ^C, and when nested too deeply */
+int run_text(const char *text);
+int run_file(const char *path);          /* -1: it cannot be opened */
+_Noreturn void shell_exit(int status);
+
+/* ---- parse.c: text becomes a tree ---- */
+
 enum node_kind {
-	N_SIMPLE,       /* words and redirections */
-	N_PIPE,         /* left | right */
-	N_AND, N_OR,    /* left && right, left || right */
-	N_SEQ,          /* left ; right */
-	N_BACKGROUND,   /* left & */
-	N_NOT,          /* ! left */
-	N_SUBSHELL,     /* ( left ) redirections */
-	N_GROUP,        /* { left } redirections; also what carries the redirections of if, while, ... */
-	N_IF,           /* if cond; then left; else right */
-	N_WHILE, N_UNTIL, /* while cond; do left */
-	N_FOR,          /* for words[0] in words[1..]; do left */
-	N_CASE,         /* case words[0] in items */
-	N_FUNCTION,     /* words[0]() text */
+	N_SIMPLE,               /* words redirs */
+	N_PIPE,                 /* left | right */
+	N_AND, N_OR,            /* left && right, left || right */
+	N_LIST,                 /* left ; right */
+	N_BACKGROUND,           /* left & */
+	N_NOT,                  /* ! left */
+	N_SUBSHELL,             /* ( left ) */
+	N_REDIRECTED,           /* a compound command with redirections: left redirs */
+	N_IF,                   /* if cond; then left; else right; fi */
+	N_WHILE, N_UNTIL,       /* while cond; do left; done */
+	N_FOR,                  /* for words[0] in words[1...]; do left; done */
+	N_CASE,                 /* case words[0] in right esac */
+	N_ITEM,                 /* words[0] | words[1]...) left;; and the next item: right */
+	N_FUNCTION,             /* words[0]() text */
 };
 
 struct word {
 	struct word *next;
-	char *text;                     /* as written, quotes and all */
+	char *text;             /* as written, quotes and all */
 };
 
 struct redir {
 	struct redir *next;
-	int fd;                         /* which descriptor is changed */
-	char op[4];                     /* < > >> <> >& <& << */
-	char *text;                     /* the word; for << the body */
-	bool quoted;                    /* <<: the delimiter was, so the body is not expanded */
+	int fd;                 /* which descriptor is changed */
+	char *op;               /* < > >> <& >& << <<- */
+	char *text;             /* the word; of << the body */
+	bool quoted;            /* <<: its delimiter was, so the body is not expanded */
 };
 
 struct node {
@@ -43,88 +69,59 @@ struct node {
 	struct node *cond, *left, *right;
 	struct word *words;
 	struct redir *redirs;
-	struct item *items;             /* N_CASE */
-	char *text;                     /* source, for jobs and functions */
-	bool all;                       /* N_FOR without `in`: over "$@" */
+	char *text;             /* as written: for lists of jobs; of N_FUNCTION the body */
 };
 
-struct item {
-	struct item *next;
-	struct word *patterns;
-	struct node *body;
-};
+struct node *parse_line(const char **text);     /* to the end of a line; moves on behind it. NULL: it is empty */
+struct node *parse_input(bool prompts, bool *end);      /* a line from standard input, and more if it needs more */
+const char *skip(const char *p);                /* the end of a character, or a quoted or bracketed piece */
+size_t name_length(const char *s);              /* how long a variable's name is s? */
 
-/* main.c: the region, errors, state of the whole shell */
-extern bool interactive, option_e, option_x;
-extern volatile int interrupted;        /* SIGINT came: stop loops, back to the prompt */
-extern int last_status;
-extern int arg_count;                   /* $1 ... */
-extern char **args, *arg_zero;
+/* ---- expand.c: words become arguments ---- */
 
-void *mem_alloc(size_t n);              /* until mem_release of an older mark; exits when there is no memory */
-char *mem_string(const char *s, size_t n);
-struct mark { void *chunk; char *at; };
-struct mark mem_mark(void);
-void mem_release(struct mark m);
-void complain(const char *f, ...) __attribute__((format(printf, 1, 2)));
-_Noreturn void fail(int status, const char *f, ...) __attribute__((format(printf, 2, 3)));
-int run_text(const char *text);         /* parse and run a whole string */
-int run_file(int fd, bool prompts);
-_Noreturn void shell_exit(int status);
-
-/* parse.c */
-struct source;
-struct source *source_string(const char *text);
-struct source *source_fd(int fd, bool prompts);
-struct node *parse_command(struct source *s, bool *end);        /* one complete command; NULL for an empty line */
-void source_drop_line(struct source *s);                        /* after an error */
-bool name_valid(const char *s, size_t n);
-
-/* expand.c */
-char **expand_words(struct word *w, int *count);        /* with splitting and globbing; ends in NULL */
+char **expand_words(struct word *w, int *count);        /* with splitting and file names; ends in NULL */
 char *expand_string(const char *text);                  /* one string, no splitting */
-char *expand_here(const char *text);                    /* a here-document's body */
-char *expand_pattern(const char *text);                 /* for pattern_match: quoted characters are escaped */
+char *expand_pattern(const char *text);                 /* for pattern_match: what was quoted has a \ */
+char *expand_here(const char *text);                    /* quotes are ordinary */
 bool pattern_match(const char *pattern, const char *s);
-const char *var_get(const char *name);
-void var_set(const char *name, const char *value);
+
+/* ---- var.c: variables and arithmetic ---- */
+
+const char *var_get(const char *name);          /* also $? $# $1...; NULL: unset */
+void var_set(const char *name, const char *value);      /* NULL: unset it */
 void var_export(const char *name);
-void var_unset(const char *name);
 char **var_environment(void);
 void var_init(char **env);
 void var_print(bool exported_only);
+char *decimal(long n);
+long arith(const char *expression);
 
-/* run.c */
-enum flow_kind { FLOW_NONE, FLOW_BREAK, FLOW_CONTINUE, FLOW_RETURN };
-extern enum flow_kind flow;             /* a break, continue or return on its way out */
-extern int flow_count;                  /* through how many loops */
+/* ---- run.c: trees are run ---- */
 
-int run(struct node *n, bool last);     /* last: this process does nothing afterwards, so it need not fork */
-void run_reset(void);                   /* after an error: no redirection, loop or function is left */
+enum flow { FLOW_NONE, FLOW_BREAK, FLOW_CONTINUE, FLOW_RETURN };
+extern enum flow flow;                          /* one of these is on its way out ... */
+extern int flow_count;                          /* ... through so many loops */
+
+int run(struct node *n);
+void run_reset(void);                           /* after fail(): redirections and arguments as at the prompt */
 _Noreturn void exec_program(char **argv);
-char *capture(const char *text);        /* output of a command, for $(...) */
-bool function_remove(const char *name);
+char *capture(const char *text);                /* the output of a command, for $(...) */
+char *function_name(const char *name);          /* the variable that holds a function's text */
 
-/* job.c */
-extern bool job_control;
-extern pid_t last_background;           /* $! */
+/* ---- job.c: processes in groups ---- */
+
 struct job;
+extern pid_t last_background;                   /* $! */
 
 void job_init(void);
 struct job *job_new(const char *text);
-pid_t job_fork(struct job *j, bool background); /* as fork, the child becomes part of the job */
-int job_wait(struct job *j);            /* in the foreground. Returns: the status of its last process */
+pid_t job_fork(struct job *j, bool background); /* as fork; the child becomes part of the job */
+int job_wait(struct job *j);                    /* in the foreground. Returns: the status of its last process */
 void job_background(struct job *j);
-void job_report(void);                  /* before a prompt: say what has ended or stopped, and forget it */
-int builtin_jobs(char **argv);
-int builtin_fg(char **argv);
-int builtin_bg(char **argv);
-int builtin_wait(char **argv);
-int builtin_kill(char **argv);
+void job_report(void);                          /* before a prompt: say what has ended, and forget it */
 
-/* builtin.c */
+/* ---- builtin.c ---- */
+
 typedef int builtin_fn(char **argv);
-builtin_fn *builtin_find(const char *name);
-
-/* test.c */
-int builtin_test(char **argv);
+builtin_fn builtin_jobs, builtin_fg, builtin_wait, builtin_kill;        /* in job.c */
+builtin_fn *builtin_find(const char *name);     /* NULL: not built in */

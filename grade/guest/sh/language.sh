@@ -50,7 +50,7 @@ b"
 x="  lead trail  "; echo $x; echo "$x"
 eval 'echo eval $x'
 IFS=:; p=a:b:c; for i in $p; do echo $i; done; unset IFS
-[ -d /tmp -a -f /etc/passwd ] && echo ok
+[ -d /tmp ] && [ -f /etc/passwd ] && echo ok
 [ ! -e /nope ] && echo nope
 test "a" = "b" || echo ne
 while true; do while true; do break 2; done; done; echo broke
