@@ -20,6 +20,9 @@ import time
 MODES = {
     "good": "",
     "error": "every request fails, by its status",
+    "no-read": "every read fails",
+    "no-write": "every write fails",
+    "no-flush": "every flush fails",
     "short": "half of what was to be read is there, and the length says so; the status is good",
     "no-status": "the status byte is not written",
     "slow": "a fifth of a second for each",
@@ -36,7 +39,8 @@ VERSION_1, PROTOCOL, INDIRECT, FLUSH, SEG_MAX = 1 << 32, 1 << 30, 1 << 28, 1 << 
 PROTOCOL_CONFIG = 1 << 9
 REPLY = 5                                    # flags of an answer: version 1, reply
 NEXT, WRITE, IN_TABLE = 1, 2, 4              # descriptor flags
-IN, OUT = 0, 1
+IN, OUT, FLUSH_OUT = 0, 1, 4
+FAILS = {"error": (IN, OUT, FLUSH_OUT), "no-read": (IN,), "no-write": (OUT,), "no-flush": (FLUSH_OUT,)}
 
 
 class Disk:
@@ -196,7 +200,8 @@ class Disk:
         total = sum(n for _, n, _ in pieces[1:-1])
         if mode == "slow":
             time.sleep(0.2)
-        for addr, n, _ in pieces[1:-1] if mode != "error" else []:
+        fails = kind in FAILS.get(mode, ())
+        for addr, n, _ in pieces[1:-1] if not fails else []:
             if kind == IN:
                 n = min(n, total // 2 - done) if mode == "short" else n
                 self.store(addr, bytes(self.bytes[at:at + n]))
@@ -205,8 +210,8 @@ class Disk:
                 self.bytes[at:at + n] = self.read(addr, n)
             at += n
         if mode != "no-status":
-            self.store(pieces[-1][0], b"\1" if mode == "error" else b"\0")
-        return mode, (total if kind == IN and mode == "error" else done) + 1
+            self.store(pieces[-1][0], b"\1" if fails else b"\0")
+        return mode, (total if kind == IN and fails else done) + 1
 
     def finish(self, used, head, mode, written):
         idx, = struct.unpack("<H", self.read(used + 2, 2, True))
