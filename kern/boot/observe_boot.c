@@ -1,7 +1,7 @@
 /* observe_boot.c - what lab 1 shows the grader.                                               (lab 1)
  *
- * Idea.       Each observation does things that the seed chose and tells what came of it; what should have come
- *             of it is known only outside (labs/01-boot/test_boot.py draws the same numbers).
+ * Idea.       Each observation does things that the seed chose and tells what came of it; what should have
+ *             come of it is known only outside (labs/01-boot/test_boot.py draws the same numbers).
  */
 #include "kern/boot/bootinfo.h"
 #include "kern/boot/observe.h"
@@ -56,16 +56,17 @@ static void
 word_get(const char *key)
 {
 	char buf[80];
-	size_t n[2] = { sizeof buf - 1, observe_below(6) };
 
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 4; i++) {
+		size_t n = i == 0 ? sizeof buf - 1 : observe_below(i == 1 ? 3 : 12);
+
 		memset(buf, '#', sizeof buf);
-		int r = cmdline_get(key, buf, n[i]);
-		bool beyond = buf[n[i]] != '#';
+		int r = cmdline_get(key, buf, n);
+		bool beyond = buf[n] != '#';
 
-		observe("get %s %lu: %d%s", key, n[i], r, beyond ? ", written beyond the end" : "");
+		observe("get %s %lu: %d%s", key, n, r, beyond ? ", written beyond the end" : "");
 		buf[sizeof buf - 1] = '\0';
-		if (r >= 0 && n[i] > 0)
+		if (r >= 0 && n > 0)
 			observe("value %s", buf);
 	}
 }
@@ -229,7 +230,7 @@ OBSERVE(1, console_late)
 {
 	static struct keeper late = { .console = { .name = "late", .put = keeper_put } };
 	char text[64];
-	int n = (int)(observe_below(2) ? observe_below(40) : 400 + observe_below(800));
+	int n = (int)(observe_below(2) ? 1 + observe_below(40) : 400 + observe_below(800));
 
 	for (int i = 0; i < n; i++) {
 		letters(text, 10 + observe_below(50));
@@ -244,17 +245,19 @@ OBSERVE(1, console_late)
 
 OBSERVE(1, log_ring)
 {
-	static char buf[20000];
+	static char buf[40000];
 	char text[64];
 
 	for (int round = 0; round < 8; round++) {
-		int n = (int)observe_below(round % 3 == 2 ? 300 : 20);
+		int n = (int)observe_below(round % 3 == 2 ? 300 : 20) + (round == 7 ? 800 : 0);
 
 		for (int i = 0; i < n; i++) {
 			letters(text, observe_below(60));
 			klog(LOG_DEBUG, "%s\n", text);
 		}
 		size_t want = observe_below(3) ? observe_below(400) : observe_below(18000), got;
+
+		want += round == 7 ? 17000 : 0;
 
 		memset(buf, '#', sizeof buf);
 		got = klog_read(buf, want);
@@ -326,19 +329,18 @@ backtrace_here(void)
 	kprintf("traced\n");
 }
 
-/* What does not return may be called by the last instruction of a function: the return address is then another's. */
-static __attribute__((noinline)) _Noreturn void
+/* What does not return may be called by the last instruction of a function: the return address is then the next
+ * function's. */
+void last_call(void), beyond_call(void);
+asm(".text; .balign 16; .type last_call, @function; .global last_call; last_call:"
+	"pushq %rbp; movq %rsp, %rbp; call yew;"
+	".type beyond_call, @function; .global beyond_call; beyond_call: ud2");
+
+static __attribute__((used)) _Noreturn void
 yew(void)
 {
 	backtrace_here();
 	__builtin_longjmp(home, 1);
-}
-
-static __attribute__((noinline)) void
-last_call(void)
-{
-	asm volatile("" ::: "memory");
-	yew();
 }
 
 OBSERVE(1, backtrace)
@@ -488,16 +490,17 @@ OBSERVE(1, lock_play)
 	devices_quiet();
 	locks_reset();
 	for (int round = 0; round < 8; round++) {
-		if (observe_below(2))
-			irq_on();
-		else
+		if (round % 2)
 			irq_off();
+		else
+			irq_on();
 		locks_show("start", 0);
 		for (int i = 0; i < 25; i++)
 			lock_step((int)observe_below(NLOCK));
 		for (int i = NLOCK - 1; i > 0; i--)
 			if (taken[i])
 				lock_step(i);
+		lock_step(0);
 	}
 	irq_off();
 }
@@ -518,7 +521,9 @@ OBSERVE(1, lock_order)
 		spin_lock(&amber);
 	} else if (strcmp(how, "earlier") == 0) {
 		spin_unlock(&amber);
+		spin_unlock(&basalt);
 		spin_lock(&cobalt);
+		spin_trylock(&amber);
 		spin_lock(&basalt);
 	} else if (strcmp(how, "between") == 0) {
 		spin_trylock(&twin);
@@ -573,7 +578,7 @@ screen_write(const char *s)
 static void
 sequence_write(int kind)
 {
-	static const char *const finals[] = { "ABCDGdHf", "JK", "m" };
+	static const char *const finals[] = { "ABCDGdHf", "JKKK", "m" };
 	const char *final = finals[kind];
 	char s[64], a[12] = "", b[12] = "", c = final[observe_below(strlen(final))];
 
@@ -593,30 +598,53 @@ sequence_write(int kind)
 	screen_write(s);
 }
 
-/* Text and sequences; arg: the kinds. The text never reaches the right edge. */
-OBSERVE(1, terminal)
+static void
+screen_go(uint64_t row, uint64_t col)
 {
-	const char *kinds = observe_arg();
-	size_t nkinds = strlen(kinds);
 	char s[32];
 
-	screen_write("\033[0m\033[2J");
-	for (int i = 0; i < 120; i++) {
-		uint64_t row = observe_below(25), col = observe_below(40);       /* in this order: arguments have none */
+	snprintf(s, sizeof s, "\033[%lu;%luH", row + 1, col + 1);
+	screen_write(s);
+}
 
-		snprintf(s, sizeof s, "\033[%lu;%luH", row + 1, col + 1);
-		screen_write(s);
-		letters(s, 1 + observe_below(20));
-		screen_write(s);
-		sequence_write(kinds[observe_below(nkinds)] - '0');
-		letters(s, 1 + observe_below(3));
-		screen_write(s);
-	}
-	screen_write("\033[0m\033[3;4H");
+static void
+screen_letters(size_t n)
+{
+	char s[32];
+
+	letters(s, n);
+	screen_write(s);
+}
+
+static void
+screen_show(void)
+{
 	for (int row = 0; row < 25; row++)
 		observe_bytes("row", (uint8_t *)(DIRECTMAP + 0xb8000) + row * 160, 160);
 	outb(0x3d4, 0x0e);
 	int at = inb(0x3d5) << 8;
 	outb(0x3d4, 0x0f);
 	observe("cursor %d", at | inb(0x3d5));
+}
+
+/* Text, with a sequence somewhere in it; arg: the kinds. The text never reaches the right edge. */
+OBSERVE(1, terminal)
+{
+	const char *kinds = observe_arg();
+	size_t nkinds = strlen(kinds);
+
+	for (int round = 0; round < 3; round++) {
+		screen_write("\033[0m\033[2J");
+		for (int i = 0; i < 30; i++) {
+			uint64_t row = observe_below(25), col = observe_below(40);
+			int kind = kinds[observe_below(nkinds)] - '0';
+
+			screen_go(row, col);
+			screen_letters(1 + observe_below(20));
+			screen_go(row, col + observe_below(20));
+			sequence_write(kind);
+			screen_letters(kind == 1 ? 0 : observe_below(3));
+		}
+		screen_show();
+	}
 }
