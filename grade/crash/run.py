@@ -163,12 +163,12 @@ def recovery_recorded(log, image, point, out, seed=1, images=500, jobs=1, kernel
 
 # ---------------------------------------------------------------- load
 
-def under_load(where, seconds, seed=1):
+def under_load(where, seconds, seed=1, mem=64, hog=36):
     """Eight processes on four CPUs, short of memory: afterwards fsck is clean and every name and byte is
     what the model says. Returns the number of operations; raises CrashError."""
     log, image = os.path.join(where, "load.log"), os.path.join(where, "load.img")
     try:
-        n = record.load(log, image, seconds, seed)
+        n = record.load(log, image, seconds, seed, mem=mem, hog=hog)
     except record.RecordError as e:
         raise CrashError(str(e)) from None
     p = subprocess.run([build.tool("fsck.eclipsefs"), "-n", image], stdout=subprocess.PIPE, text=True)
@@ -267,7 +267,7 @@ def main():
     if not bad and args.load:
         try:
             n = under_load(folder(), args.load, args.seed)
-            print(f"{n} operations by 8 processes on 4 CPUs in {args.load} s, short of memory: all good")
+            print(f"{n} operations by 8 processes on 4 CPUs in {args.load} s, 64 MiB of memory: all good")
         except CrashError as e:
             bad += 1
             print(e)

@@ -53,9 +53,10 @@ def test_kernel_recovers(where):
 
 
 @pytest.mark.points(2)
-def test_load(where):
-    """Eight processes at once on four CPUs, short of memory: names and contents are what the model says."""
-    assert run.under_load(where, 3) > 100
+@pytest.mark.parametrize("mem,hog", [(96, 0), (64, 36)])
+def test_load(mem, hog, where):
+    """Eight processes at once on four CPUs, and short of memory: names and contents are what the model says."""
+    assert run.under_load(where, 3, 1, mem, hog) > 100
 
 
 @pytest.fixture(scope="module")

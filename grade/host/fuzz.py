@@ -104,8 +104,7 @@ def mend(tmp, base, seed, good):
     shutil.copy(base, img)
     bad = call(SIM, "spoil", img, seed, 0)
     before = img.read_bytes()
-    look = not bad and seed % 8 == 0
-    had = contents(img, tmp / f"out{base.name}{seed}") & good if look else set()
+    had = set() if bad else contents(img, tmp / f"out{base.name}{seed}") & good
     bad = bad or call(FSCK_SAN, "-n", img, ok=(0, 4, 8), timeout=60)
     if not bad and img.read_bytes() != before:
         bad = f"fsck -n wrote to {img}"
@@ -115,7 +114,7 @@ def mend(tmp, base, seed, good):
     elif p:
         bad = None if p.returncode in (0, 1) else f"fsck -y {img}: status {p.returncode} {p.stdout[-1500:].decode('latin1')}"
         bad = bad or call(FSCK_SAN, "-n", img, timeout=60)
-    if p and not bad and look:
+    if p and not bad:
         lost = len(had - contents(img, tmp / f"out{base.name}{seed}"))
         bad = f"fsck -y lost {lost} of {len(had)} files" if lost else None
     shutil.rmtree(tmp / f"out{base.name}{seed}", ignore_errors=True)
@@ -124,11 +123,13 @@ def mend(tmp, base, seed, good):
 
 
 def fsck(tmp, bases, n, first):
+    each = -(-n // len(bases))
     for base in bases:
         good = contents(base, tmp / "good")
         began = time.time()
         with ThreadPoolExecutor(JOBS + 1) as pool:
-            report(f"fsck, {base.name}", began, n // len(bases), pool.map(lambda s: mend(tmp, base, s, good), range(first, first + n // len(bases))))
+            jobs = pool.map(lambda s: mend(tmp, base, s, good), range(first, first + each))
+            report(f"fsck, {base.name}", began, f"{each} damaged images, {len(good)} files watched", jobs)
 
 
 def guided(tmp, bases, seconds):
@@ -162,7 +163,7 @@ def main():
         "hostile": lambda: hostile(tmp, [*bases, old], a.images, a.first),
         "crashes": lambda: crashes(tmp, a.crashes, a.first),
         "fsck": lambda: fsck(tmp, bases, a.images, a.first),
-        "guided": lambda: guided(tmp, bases, a.seconds),
+        "guided": lambda: guided(tmp, [*bases, old], a.seconds),
     }
     for name in a.only or parts:
         parts[name]()
