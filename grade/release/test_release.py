@@ -232,6 +232,22 @@ def test_solutions_are_not_in_the_history():
         assert blob not in blobs, path
 
 
+# ---------------------------------------------------------------- make release
+
+def test_make_release(tmp_path):
+    """From the outside: the repository is there, or a line says why not."""
+    dest = tmp_path / "our course"
+    status, said = build.make("release", f"DEST={dest}", f"LABS={ALL[0]}-{ALL[1]}", "SEED=2027")
+    assert status == 0 and f"branches lab{ALL[0]} to lab{ALL[1]}" in said, said
+    assert (dest / "labs").is_dir() and git(str(dest), "status", "--porcelain") == b""
+    status, said = build.make("release")
+    assert status != 0 and "make release DEST=dir" in said
+    for where, text, want in ((dest, "", "exists already"), (tmp_path / "x", "nine", "range"), (tmp_path / "x", "90-99", "no such lab")):
+        with pytest.raises(source.ReleaseError, match=want):
+            write.release(str(where), text, tree=tree())
+    assert not (tmp_path / "x").exists()
+
+
 # ---------------------------------------------------------------- branches
 
 def test_branches_only_add_files():

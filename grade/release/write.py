@@ -121,7 +121,7 @@ def main():
     if not args.dest:
         sys.exit("make release DEST=dir: where should the students' repository go?\n\n" + __doc__)
     try:
-        wanted = release(args.dest, args.labs, args.flags, args.seed)
+        wanted = release(os.path.expanduser(args.dest), args.labs, args.flags, args.seed)
     except ReleaseError as e:
         sys.exit(f"release: {e}")
     print(f"{args.dest}: branches lab{wanted[0]} to lab{wanted[-1]}, and labN-start with the labs before N solved")
