@@ -1,9 +1,10 @@
 /* log.c - blocks into the ring, many at a time.                                                (lab 9)
  *
- * Idea.       Consecutive log blocks become one request of up to BIO_NVEC pieces; up to LOG_IOS requests are in flight. The
- *             blocks themselves (buffers, control blocks) are the pieces: nothing is copied.
+ * Idea.       Consecutive log blocks become one request of up to BIO_NVEC pieces; up to LOG_IOS requests are in flight.
+ *             The blocks themselves (buffers, control blocks) are the pieces: nothing is copied.
  * Interface.  journal.h.
- * Invariants. I1 j->open is a request that has pieces and is not submitted. I2 a busy request is submitted and not yet done.
+ * Invariants. I1 j->open is a request that has pieces and is not submitted. I2 a busy request is submitted and not yet
+ *             done.
  * Locks.      fs->lock; completions touch busy and error, atomically.
  */
 #include "fs/journal/journal.h"

@@ -1,15 +1,17 @@
 /* recover.c - after a crash: finish what the log has whole, forget the rest.                   (lab 9)
  *
- * Idea.       First only read: follow the transactions from the log's start as long as they are complete (numbers without a
- *             gap, every checksum right), noting each image and each revoke. Then write home the last image of each block.
+ * Idea.       First only read: follow the transactions from the log's start as long as they are complete (numbers without
+ *             a gap, every checksum right), noting each image and each revoke. Then write home the last image of each
+ *             block.
  *
- *             Why this is right. (1) A transaction that was reported durable is in the log, complete, or is home (J4). (2) Home places
- *             hold the state after some of these transactions (J1), so writing the last image of each block gives the state after the last.
- *             (3) A transaction that is not complete was never home (J1) and never promised; nothing of it is left.
- *             (4) Cut off at any point, the log is as before: doing it again writes the same blocks.
+ *             Why this is right, in short (FORMAT.md section 9 has all of it). (1) A transaction that was reported durable
+ *             is in the log, complete, or is home (J4). (2) Home places hold the state after some of these transactions
+ *             (J1), so writing the last image of each block gives the state after the last. (3) A transaction that is not
+ *             complete was never home (J1) and never promised; nothing of it is left. (4) Cut off at any point, the log is
+ *             as before: doing it again writes the same blocks (J7).
  * Interface.  journal_recover().
- * Invariants. I1 nothing is written before the scan has ended. I2 at most length-1 log blocks are read, whatever they say.
- *             I3 images go only to blocks of this file system outside the log.
+ * Invariants. I1 nothing is written before the scan has ended. I2 at most length-1 log blocks are read, whatever they
+ *             say. I3 images go only to blocks of this file system outside the log.
  * Locks.      fs->lock, by the mount.
  */
 #include "fs/journal/journal.h"
@@ -171,8 +173,8 @@ last_slot(const struct scan *s, const struct last *l, uint64_t block)
 	return &l->slot[i];
 }
 
-/* Must note k go home? Going from the newest to the oldest: not if a newer image of its block did, nor if a later
- * transaction revoked the block (J6). Remembers k for the older ones. */
+/* Must note k go home? Going from the newest to the oldest: not if a newer image of its block did, nor if a
+ * later transaction revoked the block (J6). Remembers k for the older ones. */
 static bool
 goes_home(const struct scan *s, const struct last *l, uint32_t k)
 {
@@ -185,7 +187,7 @@ goes_home(const struct scan *s, const struct last *l, uint32_t k)
 	return s->notes[k].at != 0;
 }
 
-/* Write one image home. That damage was seen is not forgotten: the superblock at home may know, its image in the log not. */
+/* Write one image home. That damage was seen is not forgotten: the superblock at home may know, its image not. */
 static int
 image_replay(struct scan *s, const struct note *n)
 {
@@ -237,7 +239,7 @@ super_reload(struct journal *j, void *tmp)
 	return err;
 }
 
-/* Follow the log from `start`; s->notes and j->seq (the number after the last complete transaction) are set. 0 or -errno. */
+/* Follow the log from `start`; sets s->notes and j->seq (the number after the last complete one). 0 or -errno. */
 static int
 scan_all(struct scan *s, uint32_t start)
 {

@@ -1,6 +1,7 @@
 """The crash exploration at a size that fits the tests: `make crash` is the whole of it."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -87,3 +88,26 @@ def test_mutants_fit():
         p = subprocess.run(["patch", "-p1", "-s", "-F3", "-l", "--dry-run", "-i", patch], cwd=build.ROOT,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert p.returncode == 0, f"{name}.patch: renew it\n{p.stdout}"
+
+
+@pytest.mark.points(1)
+def test_invariants_are_checked():
+    """Each invariant of the journal has a row in FORMAT.md; its tests, mutants and functions are there, and
+    no mutant is without an invariant."""
+    def text(*parts):
+        with open(os.path.join(build.ROOT, *parts)) as f:
+            return f.read()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]]
+            for line in text("fs", "eclipsefs", "FORMAT.md").splitlines() if re.match(r"\| [JF]\d+ \|", line)]
+    numbers = [row[0] for row in rows]
+    assert numbers == [f"F{n}" for n in range(1, 14)] + [f"J{n}" for n in range(1, 9)]
+    header, tests = text("fs", "journal", "journal.h"), text("fs", "journal", "test_journal.c")
+    named = set()
+    for number, _, asserted, test, broken in (row for row in rows if row[0].startswith("J")):
+        assert f"{number} (" in header, f"{number} is not in journal.h"
+        for name in test.split(", "):
+            assert f"KTEST(9, {name})" in tests, f"{number}: no test {name}"
+        for name in re.findall(r"`(\w+)\(\)`", asserted):
+            assert re.search(rf"^{name}\(", text("fs/journal/commit.c") + text("fs/eclipsefs/alloc.c"), re.M), name
+        named |= set(broken.split(", "))
+    assert named == set(mutants.names())
