@@ -102,7 +102,7 @@ class Source:
     def comment_start(self, offset):
         """Where the comment that ends right above `offset` begins; `offset` when there is none."""
         before = self.bytes[:offset].decode()
-        m = re.search(r"/\*(?:(?!\*/).)*\*/[ \t]*\n\Z", before, re.S)
+        m = re.search(r"^/\*(?:(?!\*/).)*\*/[ \t]*\n\Z", before, re.S | re.M)
         return len(before[:m.start()].encode()) if m else offset
 
     def line_start(self, offset):
@@ -111,9 +111,6 @@ class Source:
     def comment(self, name):
         at = self.line_start(self.functions[name].start)
         return self.text(self.comment_start(at), at)
-
-    def body_lines(self, name):
-        return max(self.text(*self.functions[name].body).count("\n") - 1, 1)
 
     # ---------------------------------------------------------------- what goes
 

@@ -65,7 +65,7 @@ def test_handout_tells_of_naive_starts(lab):
         exercises = re.split(r"(?m)^(?=\d+\. )", f.read())
     for name in m.naive():
         mine = [e for e in exercises if f"`{name}`" in e and re.match(r"\d", e)]
-        assert mine and re.search(r"\bstarts?\b", mine[0]), f"{m.folder}/README.md: the exercise of {name} does not say where it starts"
+        assert mine and re.search(r"\bstarts?\b", mine[0]), f"{m.folder}/README.md does not say where {name} starts"
 
 
 def test_entries_that_match_nothing_are_errors():
