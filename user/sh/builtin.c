@@ -1,12 +1,4 @@
 /* builtin.c - commands that must act on the shell itself, and a few that are just faster so. */
-#include <ctype.h>
-#include <errno.h>
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include "user/sh/sh.h"
 
 static int
@@ -81,8 +73,6 @@ builtin_set(char **argv)
 {
 	int n = 0;
 
-	if (!argv[1])
-		var_print(false);
 	for (argv++; *argv && (**argv == '-' || **argv == '+'); argv++) {
 		option_e = strchr(*argv, 'e') ? **argv == '-' : option_e;
 		option_x = strchr(*argv, 'x') ? **argv == '-' : option_x;
@@ -118,8 +108,6 @@ builtin_shift(char **argv)
 static int
 builtin_export(char **argv)
 {
-	if (!argv[1])
-		var_print(true);
 	for (argv++; *argv; argv++) {
 		size_t n = name_length(*argv);
 		char *name = mem_string(*argv, n);
@@ -145,50 +133,30 @@ builtin_unset(char **argv)
 	return 0;
 }
 
-/* Read a line byte by byte: what follows belongs to whoever reads next. Returns: false at the end of the file. */
-static bool
-read_line(struct text *line, bool raw)
-{
-	bool escaped = false;
-	char c;
-
-	while (read(0, &c, 1) == 1) {
-		if (c == '\n' && !escaped)
-			return true;
-		if (c == '\\' && !raw && !escaped) {
-			escaped = true;
-		} else {
-			if (c && c != '\n')
-				text_put(line, c);
-			escaped = false;
-		}
-	}
-	check_limits();
-	return false;
-}
-
-/* read [-r] NAME...: a word for each, and what remains for the last. */
+/* read NAME...: a word of the line for each, and what remains for the last. (-r is granted: a \ is nothing special.)
+ * Reads byte by byte: what follows belongs to whoever reads next. */
 static int
 builtin_read(char **argv)
 {
-	const char *ifs = var_get("IFS") ? var_get("IFS") : " \t\n";
-	bool raw = argv[1] && strcmp(argv[1], "-r") == 0;
+	const char *ifs = var_get("IFS") ? var_get("IFS") : " \t\n", *p;
 	struct text line = { "", 0, 0 };
-	bool ok = read_line(&line, raw);
-	char *p = line.s;
+	ssize_t got;
+	size_t n;
+	char c;
 
-	for (argv += raw ? 2 : 1; *argv; argv++) {
-		size_t n;
-
-		while (isspace((unsigned char)*p) && strchr(ifs, *p))
-			p++;
+	while ((got = read(0, &c, 1)) == 1 && c != '\n')
+		text_put(&line, c);
+	check_limits();
+	p = line.s;
+	for (argv += argv[1] && strcmp(argv[1], "-r") == 0 ? 2 : 1; *argv; argv++) {
+		p += strspn(p, ifs);
 		n = argv[1] ? strcspn(p, ifs) : strlen(p);
-		while (!argv[1] && n > 0 && isspace((unsigned char)p[n - 1]) && strchr(ifs, p[n - 1]))
+		while (!argv[1] && n > 0 && strchr(ifs, p[n - 1]))
 			n--;
 		var_set(*argv, mem_string(p, n));
-		p += n + (p[n] != 0);
+		p += n;
 	}
-	return !ok;
+	return got != 1;
 }
 
 /* ---- running ---- */
@@ -196,15 +164,12 @@ builtin_read(char **argv)
 static int
 builtin_eval(char **argv)
 {
-	struct text t = { "", 0, 0 };
+	char *text = "";
 
-	for (argv++; *argv; argv++) {
-		for (const char *s = *argv; *s; s++)
-			text_put(&t, *s);
-		text_put(&t, ' ');
-	}
+	for (argv++; *argv; argv++)
+		text = join(text, *argv, " ");
 	last_status = 0;
-	return run_text(t.s);
+	return run_text(text);
 }
 
 /* . FILE */
@@ -316,7 +281,7 @@ builtin_find(const char *name)
 		{ "return", builtin_flow }, { "set", builtin_set }, { "shift", builtin_shift },
 		{ "export", builtin_export }, { "unset", builtin_unset }, { "read", builtin_read },
 		{ "eval", builtin_eval }, { ".", builtin_dot }, { "exec", builtin_exec }, { "jobs", builtin_jobs },
-		{ "fg", builtin_fg }, { "bg", builtin_fg }, { "wait", builtin_wait }, { "kill", builtin_kill },
+		{ "fg", builtin_fg }, { "bg", builtin_fg }, { "wait", builtin_wait },
 	};
 
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {

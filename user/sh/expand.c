@@ -7,12 +7,6 @@
  *             The field is kept as a pattern, with a \ before each character that is just itself; if it has a
  *             * ? or [ besides, it is replaced by the names of the files that it matches.
  */
-#include <ctype.h>
-#include <dirent.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 #include "user/sh/sh.h"
 
 enum origin { LITERAL, SPLIT, QUOTED, HERE };   /* HERE: in a here-document, where " is ordinary */
@@ -341,14 +335,6 @@ pattern_match(const char *p, const char *s)
 		}
 	}
 	return !p[strspn(p, "*")];
-}
-
-static char *
-join(const char *a, const char *b, const char *c)
-{
-	char *s = mem_alloc(strlen(a) + strlen(b) + strlen(c) + 1);
-
-	return strcat(strcat(strcpy(s, a), b), c);
 }
 
 /* Add all files that the pattern names, in the directory `dir`, which is "" or ends in '/'. */

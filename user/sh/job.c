@@ -2,42 +2,16 @@
  *
  * Idea.       A job is a pipeline. With job control (at a terminal that has a foreground group) each job is a process
  *             group of its own; whichever group is in the foreground gets ^C and ^Z from the terminal. Without,
- *             all processes stay in the shell's group and a job is just a list of processes to wait for.
- * Invariants. I1 every child of the shell is in exactly one job until it has been waited for.
+ *             all processes stay in the shell's group. The shell waits for a job in the foreground; only those
+ *             in the background, or stopped, are kept in a list.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <termios.h>
-#include <unistd.h>
 #include "user/sh/sh.h"
-
-enum state { RUNNING, STOPPED, DONE };
-
-struct process {
-	struct process *next;
-	pid_t pid;
-	int status;                     /* as waitpid told */
-	enum state state;
-};
-
-struct job {
-	struct job *next;
-	int id;                         /* 0: in the foreground, no number yet */
-	pid_t group;                    /* 0: the shell's */
-	struct process *processes;      /* the last of the pipeline first */
-	char *text;
-};
-
-pid_t last_background;
 
 static struct job *jobs;                /* the newest first */
 static bool job_control;
 static struct termios shell_modes;
+
+pid_t last_background;
 
 void
 job_init(void)
@@ -49,35 +23,6 @@ job_init(void)
 	signal(SIGTTOU, SIG_IGN);
 	setpgid(0, 0);
 	job_control = tcsetpgrp(0, getpgrp()) == 0;
-}
-
-struct job *
-job_new(const char *text)
-{
-	struct job *j = calloc(1, sizeof *j);
-
-	if (!j || !(j->text = strdup(text)))
-		fail(2, "out of memory");
-	j->next = jobs;
-	return jobs = j;
-}
-
-static void
-job_free(struct job *j)
-{
-	struct job **p = &jobs;
-
-	while (*p != j)
-		p = &(*p)->next;
-	*p = j->next;
-	while (j->processes) {
-		struct process *next = j->processes->next;
-
-		free(j->processes);
-		j->processes = next;
-	}
-	free(j->text);
-	free(j);
 }
 
 /* In the child: leave the shell's ways behind. */
@@ -106,23 +51,21 @@ become_child(struct job *j, bool background)
 pid_t
 job_fork(struct job *j, bool background)
 {
-	struct process *p = calloc(1, sizeof *p);
-	pid_t pid;
+	pid_t pid = -1;
 
 	fflush(stdout);
-	pid = p ? fork() : -1;
+	errno = E2BIG;
+	if (j->count < JOB_MAX)
+		pid = fork();
 	if (pid < 0) {
-		free(p);
 		complain("cannot fork: %s", strerror(errno));
-		return -1;
+		j->status = 127 << 8;
 	}
-	if (pid == 0) {
+	if (pid == 0)
 		become_child(j, background);
-		return 0;
-	}
-	p->pid = pid;
-	p->next = j->processes;
-	j->processes = p;
+	if (pid <= 0)
+		return pid;
+	j->pids[j->count++] = j->last = pid;
 	if (job_control) {                      /* the child does the same: whoever comes first */
 		j->group = j->group ? j->group : pid;
 		setpgid(pid, j->group);
@@ -130,70 +73,79 @@ job_fork(struct job *j, bool background)
 	return pid;
 }
 
-/* A job runs while any of its processes does, and is stopped while none runs but one could. */
-static enum state
-job_state(struct job *j)
+/* Take in what has become of the job's processes; with options 0, wait until they have ended or one has stopped.
+ * Returns: have all ended? */
+static bool
+job_poll(struct job *j, int options)
 {
-	enum state state = DONE;
+	while (j->count > 0 && !j->stopped) {
+		pid_t first = j->pids[0];
+		int status, pid = waitpid(first, &status, options | (job_control ? WUNTRACED : 0));
 
-	for (struct process *p = j->processes; p; p = p->next) {
-		if (p->state < state)
-			state = p->state;
+		if (j->id)                      /* ^C ends waiting for what is in the background; others it ends itself */
+			check_limits();
+		if (pid == 0)
+			return false;
+		if (pid < 0 && errno == EINTR)
+			continue;
+		if (pid > 0 && (WIFSTOPPED(status) || first == j->last))
+			j->status = status;
+		j->stopped = pid > 0 && WIFSTOPPED(status);
+		if (!j->stopped)
+			memmove(j->pids, j->pids + 1, --j->count * sizeof first);
 	}
-	return state;
+	return j->count == 0;
 }
 
-/* Take one report of waitpid. Returns: false when there is none. */
-static bool
-wait_once(int options)
+/* Put the job into the list, if it is not yet there, with a number of its own. */
+static struct job *
+job_keep(struct job *j)
 {
-	int status;
-	pid_t pid = waitpid(-1, &status, options | (job_control ? WUNTRACED : 0));
+	struct job *copy;
 
-	check_limits();
-	for (struct job *j = pid > 0 ? jobs : NULL; j; j = j->next) {
-		for (struct process *p = j->processes; p; p = p->next) {
-			if (p->pid == pid) {
-				p->status = status;
-				p->state = WIFSTOPPED(status) ? STOPPED : DONE;
-			}
+	if (j->id)
+		return j;
+	copy = malloc(sizeof *j);
+	if (!copy || !(j->text = strdup(j->text)))
+		fail(2, "out of memory");
+	*copy = *j;
+	copy->id = jobs ? jobs->id + 1 : 1;
+	copy->next = jobs;
+	return jobs = copy;
+}
+
+/* Take the job out of the list, if it is there. */
+static void
+job_drop(struct job *j)
+{
+	for (struct job **p = &jobs; *p; p = &(*p)->next) {
+		if (*p == j) {
+			*p = j->next;
+			free(j->text);
+			free(j);
+			return;
 		}
 	}
-	return pid > 0 || (pid < 0 && errno == EINTR);
 }
 
-static void
-job_number(struct job *j)
-{
-	int id = 1;
-
-	for (struct job *k = jobs; k; k = k->next)
-		id = k->id >= id ? k->id + 1 : id;
-	j->id = j->id ? j->id : id;
-}
-
-/* Wait until no process of the job runs. If it ended it is forgotten, if it was stopped it is kept. */
 int
 job_wait(struct job *j)
 {
-	int status, sig;
+	bool done = job_poll(j, 0);
+	int status = j->status, sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 
-	while (job_state(j) == RUNNING && wait_once(0))
-		;
-	status = j->processes ? j->processes->status : 127 << 8;
-	sig = WIFSTOPPED(status) ? WSTOPSIG(status) : WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	if (job_control && j->group) {
 		tcsetpgrp(0, getpgrp());
-		if (sig)
+		if (sig || !done)
 			tcsetattr(0, TCSADRAIN, &shell_modes);
 	}
-	if (job_state(j) == STOPPED) {
-		job_number(j);
+	if (!done) {
+		j = job_keep(j);
 		dprintf(2, "\n[%d] Stopped  %s\n", j->id, j->text);
-		return 128 + sig;
+		return 128 + WSTOPSIG(status);
 	}
-	job_free(j);
-	if (sig == SIGINT && interactive) {
+	job_drop(j);
+	if (sig == SIGINT && interactive) {     /* ^C is for the shell, too: no more of this line */
 		interrupted = 1;
 		check_limits();
 	}
@@ -205,14 +157,12 @@ job_wait(struct job *j)
 void
 job_background(struct job *j)
 {
-	if (!j->processes) {                    /* fork failed */
-		job_free(j);
+	if (j->count == 0)                      /* fork failed */
 		return;
-	}
-	job_number(j);
-	last_background = j->processes->pid;
+	j = job_keep(j);
+	last_background = j->last;
 	if (interactive)
-		dprintf(2, "[%d] %d\n", j->id, last_background);
+		dprintf(2, "[%d] %d\n", j->id, j->last);
 }
 
 void
@@ -220,31 +170,24 @@ job_report(void)
 {
 	struct job *next;
 
-	while (jobs && wait_once(WNOHANG))
-		;
 	for (struct job *j = jobs; j; j = next) {
 		next = j->next;
-		if (job_state(j) == DONE) {
-			if (j->id)
-				dprintf(2, "[%d] Done  %s\n", j->id, j->text);
-			job_free(j);
+		if (job_poll(j, WNOHANG)) {
+			dprintf(2, "[%d] Done  %s\n", j->id, j->text);
+			job_drop(j);
 		}
 	}
 }
 
 /* ---- builtins ---- */
 
-/* The job that "%2", "%%", a process number or nothing (the newest) stands for; NULL with a message. */
+/* The job that "%2", "%%", the number of its last process, or nothing stands for; NULL with a message. */
 static struct job *
 job_find(const char *name)
 {
 	for (struct job *j = jobs; j; j = j->next) {
-		if (!name || strcmp(name, "%%") == 0 || (*name == '%' && j->id == atoi(name + 1)))
+		if (!name || strcmp(name, "%%") == 0 || atoi(name) == j->last || (*name == '%' && atoi(name + 1) == j->id))
 			return j;
-		for (struct process *p = j->processes; p; p = p->next) {
-			if (p->pid == atoi(name))
-				return j;
-		}
 	}
 	complain("no such job: %s", name ? name : "(none)");
 	return NULL;
@@ -253,14 +196,11 @@ job_find(const char *name)
 int
 builtin_jobs(char **argv)
 {
-	static const char *const names[] = { "Running", "Stopped", "Done" };
-
 	(void)argv;
-	while (jobs && wait_once(WNOHANG))
-		;
 	for (struct job *j = jobs; j; j = j->next) {
-		if (j->id)
-			printf("[%d] %s  %s\n", j->id, names[job_state(j)], j->text);
+		bool done = job_poll(j, WNOHANG);
+
+		printf("[%d] %s  %s\n", j->id, done ? "Done" : j->stopped ? "Stopped" : "Running", j->text);
 	}
 	return 0;
 }
@@ -274,12 +214,11 @@ builtin_fg(char **argv)
 
 	if (!j)
 		return 1;
-	for (struct process *p = j->processes; p; p = p->next)
-		p->state = p->state == STOPPED ? RUNNING : p->state;
+	j->stopped = false;
 	dprintf(2, "%s\n", j->text);
 	if (job_control && foreground)
 		tcsetpgrp(0, j->group);
-	kill(j->group ? -j->group : j->processes->pid, SIGCONT);
+	kill(j->group ? -j->group : j->last, SIGCONT);
 	return foreground ? job_wait(j) : 0;
 }
 
@@ -292,7 +231,7 @@ builtin_wait(char **argv)
 
 	for (j = argv[1] ? NULL : jobs; j; j = next) {
 		next = j->next;
-		if (job_state(j) != STOPPED)
+		if (!j->stopped)
 			job_wait(j);
 	}
 	while (*++argv) {
@@ -300,25 +239,4 @@ builtin_wait(char **argv)
 		status = j ? job_wait(j) : 127;
 	}
 	return status;
-}
-
-/* kill [-SIGNAL] PID or %JOB...: the program kill, told the number of the job's process group. */
-int
-builtin_kill(char **argv)
-{
-	struct list out = { NULL, 0, 0 };
-	struct job *j;
-
-	for (; *argv; argv++) {
-		j = **argv == '%' ? job_find(*argv) : NULL;
-		if (**argv == '%' && !j)
-			return 1;
-		list_add(&out, j ? decimal(j->group ? -j->group : j->processes->pid) : *argv);
-		if (out.n == 1 && argv[1] && *argv[1] != '-')
-			list_add(&out, "-TERM");
-	}
-	j = job_new("kill");
-	if (job_fork(j, false) == 0)
-		exec_program(out.items);
-	return job_wait(j);
 }

@@ -9,15 +9,6 @@
  * Interface.  sh [-eix] [FILE [ARG...]]    commands from FILE, or from standard input (with prompts at a terminal)
  *             sh [-ex] -c TEXT [NAME [ARG...]]
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 #include "user/sh/sh.h"
 
 #define CHUNK     8000
@@ -65,6 +56,14 @@ char *
 mem_string(const char *s, size_t n)
 {
 	return memcpy(mem_alloc(n + 1), s, n);
+}
+
+char *
+join(const char *a, const char *b, const char *c)
+{
+	char *s = mem_alloc(strlen(a) + strlen(b) + strlen(c) + 1);
+
+	return strcat(strcat(strcpy(s, a), b), c);
 }
 
 struct mark

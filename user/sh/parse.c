@@ -12,12 +12,6 @@
  *             starts again from the beginning once there is one more line.
  * Invariants. I1 here-documents are read when the newline after their << becomes the token ahead.
  */
-#include <ctype.h>
-#include <errno.h>
-#include <setjmp.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 #include "user/sh/sh.h"
 
 static const char *pos;                 /* the text from here on is not yet made into tokens */

@@ -7,13 +7,6 @@
  *             such descriptors, one in each of two children: neither program knows.
  * Invariants. I1 saved[] holds, the innermost last, what the redirections of builtins and functions hide.
  */
-#include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 #include "user/sh/sh.h"
 
 #define STACK_MAX 64                    /* redirections of nested builtins and functions */
@@ -30,24 +23,20 @@ static struct args outer_args;          /* the shell's own, while in a function 
 
 /* ---- redirections ---- */
 
-/* A descriptor from which the here-document can be read: a pipe, filled by a child if it is long. */
+/* A descriptor from which the here-document can be read: a file without a name. */
 static int
 here_open(struct redir *r)
 {
 	const char *body = r->quoted ? r->text : expand_here(r->text);
-	size_t n = strlen(body);
-	int fds[2];
+	char *name = join("/tmp/sh", decimal(getpid()), "");
+	int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
-	if (pipe2(fds, O_CLOEXEC) < 0)
+	if (fd < 0)
 		return -1;
-	if (n <= 4096) {
-		write(fds[1], body, n);
-	} else if (fork() == 0) {
-		close(fds[0]);
-		_exit(write(fds[1], body, n) < 0);
-	}
-	close(fds[1]);
-	return fds[0];
+	unlink(name);
+	write(fd, body, strlen(body));
+	lseek(fd, 0, SEEK_SET);
+	return fd;
 }
 
 static int
@@ -142,7 +131,7 @@ exec_program(char **argv)
 char *
 function_name(const char *name)
 {
-	return strcat(strcpy(mem_alloc(strlen(name) + 3), name), "()");
+	return join(name, "()", "");
 }
 
 static int
@@ -207,7 +196,7 @@ static int
 run_simple(struct node *n, bool child)
 {
 	struct word *first = n->words;
-	struct job *j = NULL;
+	struct job j = { .text = n->text };
 	struct list old = { NULL, 0, 0 };
 	char **argv;
 	int argc;
@@ -220,15 +209,13 @@ run_simple(struct node *n, bool child)
 		dprintf(2, "%s%s%s", i ? " " : "+ ", argv[i], i + 1 < argc ? "" : "\n");
 	if (argc == 0 || var_get(function_name(argv[0])) || builtin_find(argv[0]))
 		return run_inside(n, first, argv, argc);
-	if (!child)
-		j = job_new(n->text);
-	if (child || job_fork(j, false) == 0) {
+	if (child || job_fork(&j, false) == 0) {
 		if (!redirect(n->redirs, false))
 			exit(1);
 		assign(n->words, first, &old, true);
 		exec_program(argv);
 	}
-	return job_wait(j);
+	return job_wait(&j);
 }
 
 /* ---- children ---- */
@@ -247,13 +234,13 @@ static int
 run_forked(struct node *n)
 {
 	bool background = n->kind == N_BACKGROUND;
-	struct job *j = job_new(n->text);
+	struct job j = { .text = n->text };
 
-	if (job_fork(j, background) == 0)
+	if (job_fork(&j, background) == 0)
 		run_child(n->left);
 	if (!background)
-		return job_wait(j);
-	job_background(j);
+		return job_wait(&j);
+	job_background(&j);
 	return 0;
 }
 
@@ -261,7 +248,7 @@ run_forked(struct node *n)
 static int
 run_pipe(struct node *n)
 {
-	struct job *j = job_new(n->text);
+	struct job j = { .text = n->text };
 	int in = -1, fds[2];
 	bool more = true;
 	pid_t pid = 1;
@@ -272,7 +259,7 @@ run_pipe(struct node *n)
 			complain("pipe: %s", strerror(errno));
 			break;
 		}
-		pid = job_fork(j, false);
+		pid = job_fork(&j, false);
 		if (pid == 0) {
 			if (in >= 0)
 				dup2(in, 0);
@@ -288,7 +275,7 @@ run_pipe(struct node *n)
 	}
 	if (in >= 0)
 		close(in);
-	return job_wait(j);
+	return job_wait(&j);
 }
 
 /* The output of a command without its last newlines; its status becomes last_status. */
@@ -296,19 +283,19 @@ char *
 capture(const char *text)
 {
 	struct text out = { "", 0, 0 };
-	struct job *j = job_new(text);
+	struct job j = { .text = (char *)text };
 	int fds[2];
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		fail(1, "pipe: %s", strerror(errno));
-	if (job_fork(j, false) == 0) {
+	if (job_fork(&j, false) == 0) {
 		dup2(fds[1], 1);
 		shell_exit(run_text(text));
 	}
 	close(fds[1]);
 	text_read(&out, fds[0]);
 	close(fds[0]);
-	last_status = job_wait(j);
+	last_status = job_wait(&j);
 	captured = true;
 	while (out.n > 0 && out.s[out.n - 1] == '\n')
 		out.s[--out.n] = 0;

@@ -1,8 +1,21 @@
 /* sh.h - the shell: what its files share. main.c tells the whole story. */
 #pragma once
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <sys/types.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
 
 /* ---- main.c: memory, errors, state of the whole shell ---- */
 
@@ -19,6 +32,7 @@ extern char *arg_zero;
 
 void *mem_alloc(size_t n);                      /* zeroed; lives until mem_release of an older mark */
 char *mem_string(const char *s, size_t n);
+char *join(const char *a, const char *b, const char *c);
 struct mark mem_mark(void);
 void mem_release(struct mark m);
 void text_put(struct text *t, char c);
@@ -92,7 +106,6 @@ void var_set(const char *name, const char *value);      /* NULL: unset it */
 void var_export(const char *name);
 char **var_environment(void);
 void var_init(char **env);
-void var_print(bool exported_only);
 char *decimal(long n);
 long arith(const char *expression);
 
@@ -110,11 +123,22 @@ char *function_name(const char *name);          /* the variable that holds a fun
 
 /* ---- job.c: processes in groups ---- */
 
-struct job;
+#define JOB_MAX 32
+
+struct job {
+	struct job *next;               /* in the list of those in the background */
+	int id;                         /* its number there; 0: it is not there */
+	char *text;
+	pid_t group;                    /* 0: the shell's */
+	pid_t pids[JOB_MAX], last;      /* the processes not yet waited for; the last of the pipeline */
+	int count;
+	int status;                     /* of the last, or the stopped one, as waitpid told */
+	bool stopped;
+};
+
 extern pid_t last_background;                   /* $! */
 
 void job_init(void);
-struct job *job_new(const char *text);
 pid_t job_fork(struct job *j, bool background); /* as fork; the child becomes part of the job */
 int job_wait(struct job *j);                    /* in the foreground. Returns: the status of its last process */
 void job_background(struct job *j);
@@ -123,5 +147,5 @@ void job_report(void);                          /* before a prompt: say what has
 /* ---- builtin.c ---- */
 
 typedef int builtin_fn(char **argv);
-builtin_fn builtin_jobs, builtin_fg, builtin_wait, builtin_kill;        /* in job.c */
+builtin_fn builtin_jobs, builtin_fg, builtin_wait;  /* in job.c */
 builtin_fn *builtin_find(const char *name);     /* NULL: not built in */
