@@ -151,7 +151,7 @@ class Tags:
 def observe_tags(run, cases):
     """cases: [(what it is, bytes, how many of them count, what must be told)]"""
     arg = ",".join(f"{n}:{data.hex()}" for _, data, n, _ in cases)
-    told = groups(run.observe("multiboot", arg=arg).lines, "case")
+    told = groups(run.observe("multiboot", arg=arg, instructions=300_000_000).lines, "case")
     run.equal(len(told), len(cases), "cases parsed")
     for (what, _, n, want), (_, got) in zip(cases, told):
         run.equal(got, want, f"what was read from {what}, {n} bytes")
@@ -235,7 +235,7 @@ def last_setup(events):
 
 def test_serial_silent(run: Run):
     """Nobody takes the bytes. The kernel waits once, about a second of its own time, and goes on."""
-    obs = run.observe("serial_silent", reads_console=False, icount=False)
+    obs = run.observe("serial_silent", reads_console=False, icount=False, cpu_limit=12)
     m = re.fullmatch(r"all (\d+) longest (\d+)", obs.lines[-1] if obs.lines else "")
     run.check(m, "wrong", "the function did not get to its end", str(obs.lines))
     run.check(int(m[1]) < 6000, "wrong", f"the kernel spent {m[1]} million cycles with a port that is silent; "
