@@ -58,7 +58,8 @@ testfs_free_blocks(void)
 	return ((struct efs_super *)testfs_block(EFS_SUPER_BLOCK))->free_blocks;
 }
 
-/* Make the disk and the mount point. The directory may be there: the run before was cut off, and the root is a disk. */
+/* Make the disk and the mount point. The directory may be there, from a run that was cut off: the root may be a
+ * disk. */
 void
 testfs_begin(uint32_t blocks, uint32_t journal)
 {

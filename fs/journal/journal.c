@@ -1,7 +1,7 @@
 /* journal.c - lab 9 fills lab 8's slot: file systems mounted from now on lose nothing.          (lab 9)
  *
- * Idea.       journal.h tells it; this file only connects. Nothing of lab 8 changes: without these files the same calls
- *             are there, and a crash needs fsck.
+ * Idea.       journal.h tells it; this file only connects. Nothing of lab 8 changes: without these files the
+ *             same calls are there, and a crash needs fsck.
  * Interface.  Registered on the last lines.
  * Invariants. I1 fs->journal is NULL or fully set up.
  * Locks.      fs->lock, held by the callers of all but unmount.
@@ -27,7 +27,8 @@ journal_free(struct journal *j)
 	kfree(j);
 }
 
-/* efs_txn_ops.mount: replay, and be ready. Returns 0, 1: replayed something, -EIO, -EROFS, -ENOMEM, -EFBIG: log too large. */
+/* efs_txn_ops.mount: replay, and be ready. Returns 0, 1: replayed something, -EIO, -EROFS, -ENOMEM, -EFBIG:
+ * the log is too large. */
 static int
 journal_mount(struct efs *fs)
 {

@@ -1,33 +1,37 @@
 /* journal.h - the write-ahead log of one mounted EclipseFS.                                    (lab 9)
  *
- * Idea.       The promise is at the top of FORMAT.md: power may fail at any moment, and what is found then is whole, not
- *             older than what was promised, and free of what is foreign. But a disk writes one block at a time, in any
- *             order, and a change touches many. So: metadata blocks changed between efs_begin() and efs_end() belong to
- *             the running transaction. A commit copies all of them to the log and makes that durable; only then may they
- *             go to their home places. After a crash either the log has the whole transaction, and replay finishes it,
- *             or it does not, and no home place has seen any of it.
+ * Idea.       The promise is at the top of FORMAT.md: power may fail at any moment, and what is found then is
+ *             whole, not older than what was promised, and free of what is foreign. But a disk writes one
+ *             block at a time, in any order, and a change touches many. So: metadata blocks changed between
+ *             efs_begin() and efs_end() belong to the running transaction. A commit copies all of them to the
+ *             log and makes that durable; only then may they go to their home places. After a crash either
+ *             the log has the whole transaction, and replay finishes it, or it does not, and no home place
+ *             has seen any of it.
  *
- *             running --commit--> in the log, durable --checkpoint--> home, durable; its log space is free again
- *                                      `---- crash: replayed at mount ----^
+ *             running --commit--> in the log, durable --checkpoint--> home, durable; log space free again
+ *                                        `------ crash: replayed at mount ------^
  *
  *             The ring in blocks, 0 being its superblock:
  *
- *             | super | ... free ... | tail: oldest not home | ... | newest | head: next to write | ... free ... |
+ *             | super | free .. | tail: oldest not home | ... | newest | head: next to write | .. free |
  *
- *             Why recovery is right is argued in FORMAT.md, section 9, from these invariants; section 11 says for each
- *             where the code asserts it, which test tries it, and which broken journals the crash tests must find out.
+ *             Why recovery is right is argued in FORMAT.md, section 9, from these invariants; section 11 says
+ *             for each where the code asserts it, which test tries it, and which broken journals the crash
+ *             tests must find out.
  * Interface.  Fills struct efs_txn_ops (fs/eclipsefs/efs.h); FORMAT.md section 8 is the disk side.
  * Invariants. J1 (write-ahead) a buffer changed by the running transaction is never written home.
- *             J2 (order) file data that the running transaction makes reachable is durable before its commit block is
- *                written; if it cannot be written, the transaction does not commit.
- *             J3 (no reuse) a block freed by a transaction is not handed out before that transaction is durable.
- *             J4 (log) from tail to head lie complete transactions numbered without a gap; all that is not home is among
- *                them.
- *             J5 (space) log space is overwritten only after the superblock on the disk no longer counts it, durably.
+ *             J2 (order) file data that the running transaction makes reachable is durable before its commit
+ *                block is written; if it cannot be written, the transaction does not commit.
+ *             J3 (no reuse) a block freed by a transaction is not handed out before that transaction is
+ *                durable.
+ *             J4 (log) from tail to head lie complete transactions numbered without a gap; all that is not
+ *                home is among them.
+ *             J5 (space) log space is overwritten only after the superblock on the disk no longer counts it,
+ *                durably.
  *             J6 (revoke) the log never replays a block over what a later owner wrote there as file data.
  *             J7 (recovery) cut off anywhere and begun again, recovery comes to the same end.
- *             J8 (failure) when log, flush or data of J2 cannot be written, callers get -EIO, nothing changes any more,
- *                and nobody forgets it.
+ *             J8 (failure) when log, flush or data of J2 cannot be written, callers get -EIO, nothing changes
+ *                any more, and nobody forgets it.
  * Locks.      fs->lock guards everything here.
  */
 #ifndef FS_JOURNAL_JOURNAL_H
@@ -83,11 +87,11 @@ struct journal {
 static inline struct journal *journal_of(struct efs *fs) { return fs->journal; }
 
 /* log.c: the ring. All may sleep; fs->lock held. */
-int  log_write(struct journal *j, void *block);		/* queue one block at head, which moves on; it stays until log_wait */
+int  log_write(struct journal *j, void *block);	/* queue a block at head; it must stay until log_wait */
 int  log_wait(struct journal *j);			/* all queued blocks are written: 0 or the first error */
 uint64_t log_place(const struct journal *j, uint32_t ring);	/* where ring block lies on the disk */
 uint32_t log_after(const struct journal *j, uint32_t ring, uint32_t n);
-int  log_super_write(struct journal *j, uint32_t start);	/* start, and seq of the running transaction; durable then */
+int  log_super_write(struct journal *j, uint32_t start);	/* start, and seq of the running one; durable */
 int  log_super_read(struct journal *j, uint32_t *start);
 int  log_block_read(struct journal *j, uint64_t block, void *buf);	/* any block of the disk */
 int  log_block_write(struct journal *j, uint64_t block, void *buf);

@@ -1,10 +1,10 @@
 /* log.c - blocks into the ring, many at a time.                                                (lab 9)
  *
- * Idea.       Consecutive log blocks become one request of up to BIO_NVEC pieces; up to LOG_IOS requests are in flight.
- *             The blocks themselves (buffers, control blocks) are the pieces: nothing is copied.
+ * Idea.       Consecutive log blocks become one request of up to BIO_NVEC pieces; up to LOG_IOS requests are
+ *             in flight. The blocks themselves (buffers, control blocks) are the pieces: nothing is copied.
  * Interface.  journal.h.
- * Invariants. I1 j->open is a request that has pieces and is not submitted. I2 a busy request is submitted and not yet
- *             done.
+ * Invariants. I1 j->open is a request that has pieces and is not submitted. I2 a busy request is submitted
+ *             and not yet done.
  * Locks.      fs->lock; completions touch busy and error, atomically.
  */
 #include "fs/journal/journal.h"
@@ -113,7 +113,8 @@ log_block_write(struct journal *j, uint64_t block, void *buf)
 	return block_rw(j->fs->bdev, BIO_WRITE, block * SECTORS_PER_BLOCK, buf, SECTORS_PER_BLOCK);
 }
 
-/* Say on the disk where the log begins (0: it is empty) and which number comes there. Durable on return. 0 or -EIO. */
+/* Say on the disk where the log begins (0: it is empty) and which number comes there. Durable on return.
+ * 0 or -EIO. */
 int
 log_super_write(struct journal *j, uint32_t start)
 {

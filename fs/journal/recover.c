@@ -1,17 +1,18 @@
 /* recover.c - after a crash: finish what the log has whole, forget the rest.                   (lab 9)
  *
- * Idea.       First only read: follow the transactions from the log's start as long as they are complete (numbers without
- *             a gap, every checksum right), noting each image and each revoke. Then write home the last image of each
- *             block.
+ * Idea.       First only read: follow the transactions from the log's start as long as they are complete
+ *             (numbers without a gap, every checksum right), noting each image and each revoke. Then write
+ *             home the last image of each block.
  *
- *             Why this is right, in short (FORMAT.md section 9 has all of it). (1) A transaction that was reported durable
- *             is in the log, complete, or is home (J4). (2) Home places hold the state after some of these transactions
- *             (J1), so writing the last image of each block gives the state after the last. (3) A transaction that is not
- *             complete was never home (J1) and never promised; nothing of it is left. (4) Cut off at any point, the log is
- *             as before: doing it again writes the same blocks (J7).
+ *             Why this is right, in short (FORMAT.md section 9 has all of it). (1) A transaction that was
+ *             reported durable is in the log, complete, or is home (J4). (2) Home places hold the state after
+ *             some of these transactions (J1), so writing the last image of each block gives the state after
+ *             the last. (3) A transaction that is not complete was never home (J1) and never promised;
+ *             nothing of it is left. (4) Cut off at any point, the log is as before: doing it again writes
+ *             the same blocks (J7).
  * Interface.  journal_recover().
- * Invariants. I1 nothing is written before the scan has ended. I2 at most length-1 log blocks are read, whatever they
- *             say. I3 images go only to blocks of this file system outside the log.
+ * Invariants. I1 nothing is written before the scan has ended. I2 at most length-1 log blocks are read,
+ *             whatever they say. I3 images go only to blocks of this file system outside the log.
  * Locks.      fs->lock, by the mount.
  */
 #include "fs/journal/journal.h"
@@ -84,7 +85,9 @@ super_image_ok(const struct scan *s)
 {
 	const struct efs *fs = s->j->fs;
 
-	return !efs_super_check((const struct efs_super *)s->image, fs->bdev->nsectors / (EFS_BLOCK / SECTOR_SIZE)) &&
+	uint64_t blocks = fs->bdev->nsectors / (EFS_BLOCK / SECTOR_SIZE);
+
+	return !efs_super_check((const struct efs_super *)s->image, blocks) &&
 		memcmp(s->image, fs->sb, offsetof(struct efs_super, state)) == 0;
 }
 
@@ -187,7 +190,8 @@ goes_home(const struct scan *s, const struct last *l, uint32_t k)
 	return s->notes[k].at != 0;
 }
 
-/* Write one image home. That damage was seen is not forgotten: the superblock at home may know, its image not. */
+/* Write one image home. That damage was seen is not forgotten: the superblock at home may know what its image
+ * does not. */
 static int
 image_replay(struct scan *s, const struct note *n)
 {
@@ -239,7 +243,8 @@ super_reload(struct journal *j, void *tmp)
 	return err;
 }
 
-/* Follow the log from `start`; sets s->notes and j->seq (the number after the last complete one). 0 or -errno. */
+/* Follow the log from `start`; sets s->notes and j->seq (the number after the last complete one).
+ * Returns 0 or -errno. */
 static int
 scan_all(struct scan *s, uint32_t start)
 {

@@ -1,14 +1,14 @@
 /* test_journal.c - a disk that knows the law, and tests that give it something to judge.        (lab 9)
  *
- * Idea.       The disk of these tests (fs/eclipsefs/test_disk.c) shows us every request before it is done. So J1 to J6 of
- *             journal.h are checked where they count: at the disk, at each write, against what a power cut in this very
- *             moment would leave:
+ * Idea.       The disk of these tests (fs/eclipsefs/test_disk.c) shows us every request before it is done. So
+ *             J1 to J6 of journal.h are checked where they count: at the disk, at each write, against what a
+ *             power cut in this very moment would leave:
  *
- *                 durable     the disk as of its last flush
- *                 log_read    what the log on `durable` says, by a reader of its own: FORMAT.md section 8 in forty lines
+ *             durable     the disk as of its last flush
+ *             log_read    what the log on `durable` says, by a reader of its own: FORMAT.md section 8, briefly
  *
- *             A rule that is broken is counted, and so is every time that it had something to say: a test in which a rule was
- *             never tried proves nothing.
+ *             A rule that is broken is counted, and so is every time that it had something to say: a test in
+ *             which a rule was never tried proves nothing.
  * Interface.  KTESTs.
  * Invariants. None.
  * Locks.      law_lock: the flusher may write beside the test.
@@ -59,16 +59,17 @@ image_note(uint64_t block, uint64_t seq, uint32_t at)
 		images[nimages++] = (struct image){ block, seq, at };
 }
 
-/* One transaction from *ring on: its images and revokes are noted. False: there is no complete one with this number. */
+/* One transaction from *ring on: its images and revokes are noted. False: there is no complete one with this
+ * number. */
 static bool
 transaction_read(uint64_t seq, uint32_t *ring)
 {
-	uint32_t controls = 0, chain = 0, at = *ring;
+	uint32_t controls = 0, chain = 0, at = *ring, fsid = ((struct efs_super *)durable)->fsid;
 
 	for (uint32_t left = LOG - 1; left > 0; left--, controls++) {
 		struct efs_jdesc *d = durable_block(EFS_FIRST_AREA + at);
 		uint32_t n = d->mb.magic == EFS_MB_JDESC ? d->count : 0;
-		if (efs_mb_check(d, d->mb.magic, EFS_FIRST_AREA + at, ((struct efs_super *)durable)->fsid, 0) || d->mb.seq != seq)
+		if (efs_mb_check(d, d->mb.magic, EFS_FIRST_AREA + at, fsid, 0) || d->mb.seq != seq)
 			return false;
 		live[at] = true;
 		at = at % (LOG - 1) + 1;
@@ -114,7 +115,7 @@ log_read(void)
 	return seq;
 }
 
-/* What replay would write to `block`: its newest image, unless a later transaction revoked it. NULL: nothing. */
+/* What replay would write to `block`: its newest image, unless a later transaction revoked it. Or NULL. */
 static const void *
 image_last(uint64_t block)
 {
@@ -292,7 +293,8 @@ file_good(const char *base, int i, int n)
 	bool good = true;
 
 	for (int k = 0; k < n && good; k++) {
-		good = testfs_read(path_of(base, i), (k + 1ul) * EFS_BLOCK - sizeof(back), back, sizeof(back)) == sizeof(back);
+		uint64_t last = (k + 1ul) * EFS_BLOCK - sizeof(back);
+		good = testfs_read(path_of(base, i), last, back, sizeof(back)) == sizeof(back);
 		for (unsigned w = 0; w < 8 && good; w++)
 			good = back[w] == WORD;
 	}
@@ -349,7 +351,7 @@ KTEST(9, journal_no_reuse)
 	law_end(3, 2);
 }
 
-/* Transactions follow each other without a gap; no live one is overwritten, and none is dropped before it is home. */
+/* Transactions follow without a gap; no live one is overwritten, none is dropped before it is home. */
 KTEST(9, journal_log)
 {
 	law_begin();
@@ -365,7 +367,8 @@ KTEST(9, journal_log)
 KTEST(9, journal_revoke)
 {
 	law_begin();
-	CHECK_EQ(file_make("fill", 0, BLOCKS - testfs.data - 30), 0);	/* little room is left: what is free comes round soon */
+	/* little room is left: what is free comes round soon */
+	CHECK_EQ(file_make("fill", 0, BLOCKS - testfs.data - 30), 0);
 	CHECK_EQ(testfs_fsync(path_of("fill", 0)), 0);
 	for (int i = 0; i < 12; i++) {
 		char inner[80];
@@ -388,7 +391,7 @@ KTEST(9, journal_revoke)
 
 /* ---- recovery ---- */
 
-/* Mount what a power cut left; the disk dies after `cut` requests, if that is not 0. Returns whether it came that far. */
+/* Mount what a power cut left; the disk dies after `cut` requests, if not 0. Returns whether it did. */
 static bool
 recovery_cut(const uint8_t *crashed, int cut)
 {
@@ -447,7 +450,7 @@ fail_watch(const struct bio *b)
 	return b->op == fail_op && (b->op == BIO_FLUSH || (n >= fail_first && n < fail_end)) ? -EIO : 0;
 }
 
-/* The disk begins to fail such requests: fsync says so, nothing more can be changed, what was promised is there. */
+/* The disk begins to fail such requests: fsync says so, nothing can be changed, promises are kept. */
 static void
 failing_disk(enum bio_op op, uint64_t first, uint64_t end)
 {
