@@ -30,9 +30,9 @@ import time
 from grade.eclipse.observe import Records
 from grade.eclipse.qemu import GuestError, Machine, cpu_seconds
 
-INSTRUCTIONS = 2_000_000_000          # in a row, without the guest being seen idle
+INSTRUCTIONS = 1_000_000_000          # in a row, without the guest being seen idle
 GUEST_SECONDS = 600                   # of guest time without a sign of life
-CPU_SECONDS = 60                      # without icount: QEMU's own time
+CPU_SECONDS = 40                      # of QEMU's own time since the last sign of life: 50 times what is usual
 QUIET = 1.0                           # host seconds in which QEMU had nothing to do: icount, so nothing will come
 QUIET_REAL = 20.0                     # the same where the guest may wait for a disk or a clock of the host's
 WALL = 400.0
@@ -51,7 +51,7 @@ def timing(seed):
     """(shift, slice in microseconds): how fast the guest's clock runs against its instructions, and how often it preempts."""
     x = (seed * 0x9e3779b97f4a7c15 + 0x632be59bd9b4e019) & ((1 << 64) - 1)
     x ^= x >> 31
-    return x % 8, (1000, 2000, 3000, 5000, 7000, 10000)[(x >> 8) % 6]
+    return 2 + x % 6, (1000, 2000, 3000, 5000, 7000, 10000)[(x >> 8) % 6]
 
 
 def thread_states(pid):
@@ -104,6 +104,7 @@ class Guest(Machine):
         self.reads_console, self.mem = reads_console, mem
         self.shift = timing(seed)[0]
         self.observed, self.events, self.qmp_buffer = "", [], b""
+        self.answers, self.heard = [], 0         # of QMP; how often something came out
         self.dir = tempfile.mkdtemp(prefix="eclipse-guest-")
         self.files = True                        # QEMU can write where we can read
         self.chunks, self.paused, self.end, self.logged = {}, False, None, b""
@@ -176,7 +177,8 @@ class Guest(Machine):
                 self.qmp_buffer += data
             else:
                 self.logged = (self.logged + data)[-200_000:]
-        self.take_events()
+        self.answers += self.take_events()
+        self.heard += got
         return got
 
     @staticmethod
@@ -201,15 +203,13 @@ class Guest(Machine):
         if self.qmp_file is None:
             self.qmp_file = True
             self.qmp("qmp_capabilities")
+        self.answers = []
         self.qmp_socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
         end = time.monotonic() + 60
         while time.monotonic() < end:
-            ready, _, _ = select.select([self.qmp_socket], [], [], 60)
-            data = self.qmp_socket.recv(1 << 16) if ready else b""
-            if not data:
+            if self.pump(1.0) is None:           # all of it: QEMU answers nobody while it waits for a reader of its output
                 raise self.error(f"QEMU ended during {command}")
-            self.qmp_buffer += data
-            for answer in self.take_events():
+            for answer in self.answers:
                 if "error" in answer:
                     raise self.error(f"{command}: {answer['error']['desc']}")
                 return answer["return"]
@@ -249,9 +249,11 @@ class Guest(Machine):
             if got is None:
                 self._reap()
                 return "gone"
-            if got:
+            heard = self.heard
+            end = None if got else state.look()
+            if got or self.heard != heard:
                 state.sign_of_life()
-            elif (end := state.look()):
+            elif end:
                 return end
 
     def freeze(self):
@@ -378,7 +380,7 @@ class Watch:
         else:
             self.dead = 0
         halted = all(c.halted for c in cpus)
-        return self.asleep(halted) or (self.busy(halted) if self.g.icount else self.busy_real())
+        return self.asleep(halted) or self.busy_real() or (self.busy(halted) if self.g.icount else None)
 
     def asleep(self, halted):
         now = time.monotonic()
