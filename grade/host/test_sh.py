@@ -1,8 +1,11 @@
-"""The shell on this machine's Linux: scripts as BusyBox's shell runs them, and a session at a terminal with job control."""
+"""The shell on this machine's Linux: scripts as BusyBox's shell runs them, what nobody should type, and a session at a
+terminal with job control."""
 
 import os
 import pty
+import random
 import re
+import resource
 import select
 import subprocess
 import time
@@ -27,6 +30,48 @@ def test_script(script, tmp_path):
     script = os.path.abspath(script)
     want = output(["busybox", "sh"], script, tmp_path / "a")
     assert output([build.need(build.path("user/bin/sh"))], script, tmp_path / "b") == want
+
+
+N = 5000
+HOSTILE = {
+    "brackets": "(" * N, "braces": "{ " * N, "substitutions": "$(" * N, "quotes": '"$(' * N, "parameters": "${x:-" * N,
+    "arithmetic": "echo $((" + "(" * N, "minus": "echo $((" + "-" * N + "1))", "ifs": "if " * N, "nots": "! " * N + "true",
+    "pipes": "true |" * N + " true", "ands": "true &&" * N + " true", "words": "echo " + "x " * N, "lists": "true;" * N,
+    "long": "echo " + "x" * 100000, "stars": "echo " + "*" * 3000, "matching": f"case {'a' * 3000} in {'*a' * 1500}*b) ;; esac",
+    "unclosed": "echo 'abc", "here": "cat <<E\nabc\n", "redirections": "true " + ">o " * 200, "descriptor": "echo >&99999999999",
+    "recursion": "f() { f; }; f", "evals": "f() { eval f; }; f", "memory": "x=xxxxxxxxxxxxxxxx\nwhile true; do x=$x$x; done",
+    "nuls": "\0" * 10240, "junk": "".join(chr(random.Random(1).randrange(256)) for _ in range(10240)),
+}
+
+
+def survive(text, cwd):
+    """The shell may not like it, but ends by itself. There are no programs to be found, and little memory."""
+    limit = 16 << 20
+    sh = build.need(build.path("user/bin/sh"))
+    for argv, data in ([sh], text), ([sh, "-c", text.replace("\0", "")], ""):
+        if len(argv[-1]) > 100000:
+            continue
+        p = subprocess.run([a.encode("latin-1") for a in argv], input=data.encode("latin-1"), cwd=cwd, timeout=60,
+                           env={"PATH": "/nowhere"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+        assert p.returncode >= 0, f"ended by signal {-p.returncode}: {text[:200]!r}"
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_hostile(what, tmp_path):
+    survive(HOSTILE[what], tmp_path)
+
+
+TOKENS = """if then elif else fi for i in a b do done case esac a) ;; { } ( ) $( ` ' " \\ ; && || | ! < >o >>o 2>&1 <<E <<-'E' E 3<&-
+    ${ ${x ${#x} ${x:- ${x# ${x%% $x $@ "$@" $* $# $? $(( )) 1+ x 2* /0 x=1 y= echo set -- shift read eval break return exit test
+    [ ] = -f * ? [a- [! ~ # export unset wait jobs fg umask cd IFS=: a:b g() - <&9 . -x \1 \xff""".split() + ["while false", "\n", "\t"]
+
+
+def test_random_tokens(tmp_path):
+    """Nothing in TOKENS makes an endless loop or names a file elsewhere."""
+    rand = random.Random(7)
+    for _ in range(150):
+        survive("".join(rand.choice(TOKENS) + rand.choice([" ", " ", "", "\n"]) for _ in range(rand.randrange(1, 40))), tmp_path)
 
 
 class Terminal:

@@ -141,82 +141,60 @@ static long sys_geteuid(void) { return current_proc()->cred.euid; }
 static long sys_getgid(void) { return current_proc()->cred.gid; }
 static long sys_getegid(void) { return current_proc()->cred.egid; }
 
-/* May the caller become `id`? -1 stands for "leave as it is". */
-static bool
-may_be(uint32_t id, uint32_t r, uint32_t e, uint32_t s)
-{
-	return current_proc()->cred.euid == 0 || id == -1u || id == r || id == e || id == s;
-}
+/* A process has three ids of each kind: real (whose it is), effective (as whom it acts), saved (whom it may become
+ * again). The functions below are written once for users and for groups. */
+enum id_kind { USER, GROUP };
 
+/* Change the three ids, -1 leaving one as it is: root to anything, others only to what one of the three is now.
+ * Returns: 0; -EPERM and nothing is changed. */
 static long
-sys_setresuid(uint32_t r, uint32_t e, uint32_t s)
+ids_set(enum id_kind kind, uint32_t real, uint32_t effective, uint32_t saved)
 {
 	struct proc *p = current_proc();
 	struct cred c = p->cred;
+	uint32_t *const ids[2][3] = { { &c.uid, &c.euid, &c.suid }, { &c.gid, &c.egid, &c.sgid } };
+	uint32_t *const *id = ids[kind];
+	const uint32_t old[3] = { *id[0], *id[1], *id[2] }, new[3] = { real, effective, saved };
 
-	if (!may_be(r, c.uid, c.euid, c.suid) || !may_be(e, c.uid, c.euid, c.suid) ||
-	    !may_be(s, c.uid, c.euid, c.suid))
-		return -EPERM;
-	c.uid = r == -1u ? c.uid : r;
-	c.euid = e == -1u ? c.euid : e;
-	c.suid = s == -1u ? c.suid : s;
+	for (int i = 0; i < 3; i++) {
+		if (new[i] == -1u)
+			continue;
+		if (p->cred.euid != 0 && new[i] != old[0] && new[i] != old[1] && new[i] != old[2])
+			return -EPERM;
+		*id[i] = new[i];
+	}
 	spin_lock(&p->lock);
 	p->cred = c;
 	spin_unlock(&p->lock);
 	return 0;
 }
 
+/* setuid(2): root becomes the other for good, others only act as it. */
 static long
-sys_setresgid(uint32_t r, uint32_t e, uint32_t s)
-{
-	struct proc *p = current_proc();
-	struct cred c = p->cred;
-
-	if (!may_be(r, c.gid, c.egid, c.sgid) || !may_be(e, c.gid, c.egid, c.sgid) ||
-	    !may_be(s, c.gid, c.egid, c.sgid))
-		return -EPERM;
-	c.gid = r == -1u ? c.gid : r;
-	c.egid = e == -1u ? c.egid : e;
-	c.sgid = s == -1u ? c.sgid : s;
-	spin_lock(&p->lock);
-	p->cred = c;
-	spin_unlock(&p->lock);
-	return 0;
-}
-
-static long
-sys_setuid(uint32_t id)
+id_set(enum id_kind kind, uint32_t id)
 {
 	if (id == -1u)
 		return -EINVAL;
-	return current_proc()->cred.euid == 0 ? sys_setresuid(id, id, id) : sys_setresuid(-1, id, -1);
+	return current_proc()->cred.euid == 0 ? ids_set(kind, id, id, id) : ids_set(kind, -1, id, -1);
 }
 
+/* setreuid(2): the saved id follows the effective one when the real one is set or the effective one changes. */
 static long
-sys_setgid(uint32_t id)
+id_pair_set(enum id_kind kind, uint32_t r, uint32_t e)
 {
-	if (id == -1u)
-		return -EINVAL;
-	return current_proc()->cred.euid == 0 ? sys_setresgid(id, id, id) : sys_setresgid(-1, id, -1);
+	const struct cred *c = &current_proc()->cred;
+	uint32_t old = kind == USER ? c->uid : c->gid;
+	uint32_t now = e != -1u ? e : kind == USER ? c->euid : c->egid;
+
+	return ids_set(kind, r, e, r != -1u || (e != -1u && e != old) ? now : -1u);
 }
 
-/* setreuid(2): the saved id follows the effective one when the real one is set or the effective one changes.
- * */
-static long
-sys_setreuid(uint32_t r, uint32_t e)
-{
-	uint32_t old = current_proc()->cred.uid, now = e == -1u ? current_proc()->cred.euid : e;
-
-	return sys_setresuid(r, e, r != -1u || (e != -1u && e != old) ? now : -1u);
-}
-
-static long
-sys_setregid(uint32_t r, uint32_t e)
-{
-	uint32_t old = current_proc()->cred.gid, now = e == -1u ? current_proc()->cred.egid : e;
-
-	return sys_setresgid(r, e, r != -1u || (e != -1u && e != old) ? now : -1u);
-}
+static long sys_setresuid(uint32_t r, uint32_t e, uint32_t s) { return ids_set(USER, r, e, s); }
+static long sys_setresgid(uint32_t r, uint32_t e, uint32_t s) { return ids_set(GROUP, r, e, s); }
+static long sys_setuid(uint32_t id) { return id_set(USER, id); }
+static long sys_setgid(uint32_t id) { return id_set(GROUP, id); }
+static long sys_setreuid(uint32_t r, uint32_t e) { return id_pair_set(USER, r, e); }
+static long sys_setregid(uint32_t r, uint32_t e) { return id_pair_set(GROUP, r, e); }
 
 static long
 put3(uint64_t ua, uint64_t ub, uint64_t uc, uint32_t a, uint32_t b, uint32_t c)

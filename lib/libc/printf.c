@@ -1,4 +1,5 @@
-/* printf.c - the printf family: fmt_write into a file, a descriptor or memory. */
+/* printf.c - the printf family: fmt_write into a file, or into memory. A variadic function cannot call another with
+ * its arguments, so each has a v twin that takes a va_list. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -11,45 +12,22 @@ put_file(void *arg, char c)
 	fputc(c, arg);
 }
 
-/* An unbuffered file still gets its text in one piece, by way of vdprintf. */
-int
-vfprintf(FILE *restrict f, const char *restrict fmt, va_list ap)
-{
-	if (f->mode == _IONBF)
-		return vdprintf(f->fd, fmt, ap);
-	return fmt_write(put_file, f, fmt, ap);
-}
-
-struct chunk {
-	int fd;
-	size_t n;
-	char buf[256];
-};
-
-static void
-put_chunk(void *arg, char c)
-{
-	struct chunk *k = arg;
-
-	k->buf[k->n++] = c;
-	if (k->n == sizeof k->buf) {
-		write(k->fd, k->buf, k->n);
-		k->n = 0;
-	}
-}
-
+/* To a descriptor: it is made a file for as long as this takes, so that the text goes out in one piece. */
 int
 vdprintf(int fd, const char *restrict fmt, va_list ap)
 {
-	struct chunk k;
-	int n;
+	char buf[BUFSIZ];
+	FILE f = { .fd = fd, .mode = _IOFBF, .buf = buf };
+	int n = fmt_write(put_file, &f, fmt, ap);
 
-	k.fd = fd;
-	k.n = 0;
-	n = fmt_write(put_chunk, &k, fmt, ap);
-	if (k.n > 0)
-		write(fd, k.buf, k.n);
-	return n;
+	return fflush(&f) ? EOF : n;
+}
+
+/* To an unbuffered file likewise. */
+int
+vfprintf(FILE *restrict f, const char *restrict fmt, va_list ap)
+{
+	return f->mode == _IONBF ? vdprintf(f->fd, fmt, ap) : (int)fmt_write(put_file, f, fmt, ap);
 }
 
 int

@@ -73,9 +73,7 @@ field_end(struct field *f, bool even_empty)
 static void
 put(struct field *f, char c, enum origin from)
 {
-	const char *ifs = var_get("IFS");
-
-	if (from == SPLIT && f->out && strchr(ifs ? ifs : " \t\n", c)) {
+	if (from == SPLIT && f->out && strchr(var_get("IFS") ? var_get("IFS") : " \t\n", c)) {
 		field_end(f, !isspace((unsigned char)c));
 		return;
 	}
