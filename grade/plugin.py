@@ -68,6 +68,11 @@ def short(nodeid):
 
 
 def wanted(item, only):
+    """Does the glob, or one of several with commas between them, mean this test? lab3: the judges of lab 3."""
+    return any(wanted_by(item, glob) for glob in only.split(",") if glob)
+
+
+def wanted_by(item, only):
     if item.graded and only in (f"lab{item.graded.lab}", item.shown):
         return True
     if re.fullmatch(r"lab\d+", only):
