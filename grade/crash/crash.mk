@@ -17,7 +17,7 @@ MUTANTS ?= $(if $(W),,1)
 CRASH_SRCS := $(addprefix grade/crash/,check.c model.c memdisk.c fsck_in.c) fs/eclipsefs/crc.c fs/eclipsefs/layout.c \
 	fs/eclipsefs/v2.c fs/eclipsefs/host/replay.c fs/eclipsefs/host/view.c
 # The kernel's own recovery, on the host, as one object whose names are its own. What it never calls need not exist.
-CRASH_KERNEL := grade/crash/kernel_in.c $(wildcard fs/journal/*.c)
+CRASH_KERNEL := grade/crash/kernel_in.c $(filter-out fs/journal/test_% fs/journal/observe_%,$(wildcard fs/journal/*.c))
 CRASH_OBJS := $(patsubst %.c,$(B)/crash/obj/%.o,$(CRASH_KERNEL))
 CRASH_KFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -fno-builtin -fno-pie -I. -DKERN_BOOT_INITCALL_H \
 	'-DINITCALL(lab,fn)=static void __attribute__((constructor)) ctor_\#\#fn(void) { fn(); }'

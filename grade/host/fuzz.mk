@@ -7,7 +7,7 @@
 FUZZ := $(B)/fuzz
 FUZZ_SECONDS ?= 60
 FUZZ_PYTHON ?= $(or $(PYTEST_PYTHON),python3)
-FUZZ_SOURCES := $(shell awk '/^fs\/[a-z]*\/[a-z0-9_]*\.c[ \t]/ && !/\/test_/ { print $$1 }' labs/08-eclipsefs/files labs/09-journal/files 2>/dev/null)
+FUZZ_SOURCES := $(shell awk '/^fs\/[a-z]*\/[a-z0-9_]*\.c[ \t]/ && !/\/(test|observe)_/ { print $$1 }' labs/08-eclipsefs/files labs/09-journal/files 2>/dev/null)
 FUZZ_HEADERS := $(wildcard fs/eclipsefs/*.h fs/journal/*.h fs/vfs/*.h)
 FUZZ_FLAGS := -g -O1 -std=gnu11 -fno-builtin -I. -DKERN_BOOT_INITCALL_H -fno-sanitize-recover=undefined \
 	'-DINITCALL(lab,fn)=static void __attribute__((constructor)) ctor_\#\#fn(void) { fn(); }'
