@@ -23,17 +23,14 @@ same(char a, char b)
 static size_t
 atom_length(const char *p)
 {
-	const char *q = p;
+	size_t n;
 
-	if (*p == '\\' && p[1])
-		return 2;
 	if (*p != '[')
-		return 1;
-	q += 1 + (q[1] == '^');
-	q += *q == ']';
-	while (*q && *q != ']')
-		q++;
-	return q - p + (*q != 0);
+		return *p == '\\' && p[1] ? 2 : 1;
+	n = 1 + (p[1] == '^');
+	n += p[n] == ']';
+	n += strcspn(p + n, "]");
+	return n + (p[n] != 0);
 }
 
 /* Does the single-character pattern p[n] match c? */
@@ -43,14 +40,10 @@ atom_match(const char *p, size_t n, char c)
 	const char *end = p + n - 1;
 	int negate, found = 0;
 
-	if (!c)
-		return 0;
-	if (*p == '.')
-		return 1;
-	if (*p == '\\')
-		return same(p[n - 1], c);
+	if (!c || *p == '.')
+		return c != 0;
 	if (*p != '[' || n == 1)
-		return same(*p, c);
+		return same(p[n - 1], c);
 	negate = p[1] == '^';
 	for (p += 1 + negate; p < end; p++) {
 		if (p[1] == '-' && p + 2 < end) {
@@ -71,14 +64,11 @@ match_repeat(const char *atom, size_t n, size_t min, size_t max, const char *res
 
 	while (k < max && atom_match(atom, n, s[k]))
 		k++;
-	for (;; k--) {
-		if (k < min)
-			return 0;
+	for (k++; k-- > min; ) {
 		if (match_here(rest, s + k))
 			return 1;
-		if (k == 0)
-			return 0;
 	}
+	return 0;
 }
 
 static int
@@ -148,18 +138,14 @@ main(int argc, char **argv)
 	const char *pattern;
 	long count = 0;
 
-	while ((opt = getopt(argc, argv, "vincqE")) != -1) {
-		switch (opt) {
-		case 'v': option_v = 1; break;
-		case 'i': option_i = 1; break;
-		case 'n': option_n = 1; break;
-		case 'c': option_c = 1; break;
-		case 'q': option_q = 1; break;
-		case 'E': break;
-		default: return 2;
-		}
+	while ((opt = getopt(argc, argv, "vincqE")) != -1 && opt != '?') {
+		option_v |= opt == 'v';
+		option_i |= opt == 'i';
+		option_n |= opt == 'n';
+		option_c |= opt == 'c';
+		option_q |= opt == 'q';
 	}
-	if (optind == argc) {
+	if (opt == '?' || optind == argc) {
 		fprintf(stderr, "usage: grep [-vincq] PATTERN [FILE...]\n");
 		return 2;
 	}

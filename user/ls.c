@@ -24,12 +24,10 @@ print_mode(mode_t mode)
 		if (!(mode & 0400 >> i))
 			text[1 + i] = '-';
 	}
-	if (mode & S_ISUID)
-		text[3] = mode & S_IXUSR ? 's' : 'S';
-	if (mode & S_ISGID)
-		text[6] = mode & S_IXGRP ? 's' : 'S';
-	if (mode & S_ISVTX)
-		text[9] = mode & S_IXOTH ? 't' : 'T';
+	for (int i = 0; i < 3; i++) {           /* set-user-id, set-group-id, sticky: in the place of an x */
+		if (mode & 04000 >> i)
+			text[3 + 3 * i] = text[3 + 3 * i] == 'x' ? "sst"[i] : "SST"[i];
+	}
 	printf("%s", text);
 }
 
@@ -130,7 +128,7 @@ list(const char *path, int heading)
 {
 	struct stat st;
 
-	if (lstat(path, &st) < 0 || (S_ISLNK(st.st_mode) && !option_l && stat(path, &st) < 0 && lstat(path, &st) < 0)) {
+	if ((option_l || stat(path, &st) < 0) && lstat(path, &st) < 0) {    /* a link is followed, if it leads anywhere */
 		fprintf(stderr, "ls: %s: %s\n", path, strerror(errno));
 		return 1;
 	}
@@ -147,14 +145,12 @@ main(int argc, char **argv)
 	int opt, status = 0;
 
 	while ((opt = getopt(argc, argv, "ladi1")) != -1) {
-		switch (opt) {
-		case 'l': option_l = 1; break;
-		case 'a': option_a = 1; break;
-		case 'd': option_d = 1; break;
-		case 'i': option_i = 1; break;
-		case '1': break;
-		default: return 2;
-		}
+		option_l |= opt == 'l';
+		option_a |= opt == 'a';
+		option_d |= opt == 'd';
+		option_i |= opt == 'i';
+		if (opt == '?')
+			return 2;
 	}
 	if (optind == argc)
 		return list(".", 0);
