@@ -22,11 +22,12 @@ import time
 MIB = 1 << 20
 UID_BASE, UIDS = 1_900_000_000, 10_000       # nobody's: above what systemd hands out
 WORK = "/w"
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Limits:
-    def __init__(self, seconds=120, cpu=60, memory=1024 * MIB, processes=64, file=64 * MIB, room=384 * MIB,
+    def __init__(self, seconds=120, cpu=20, memory=1024 * MIB, processes=64, file=64 * MIB, room=384 * MIB,
                  output=64 * MIB, log=256 * 1024):
         self.seconds, self.cpu, self.memory, self.processes = seconds, cpu, memory, processes
         self.file, self.room, self.output, self.log = file, room, output, log
@@ -78,40 +79,54 @@ def drop(uid, limits=()):
 
 
 def limit_words(limits):
-    return [f"--cpu={limits.cpu}", f"--as={limits.memory}", f"--nproc={limits.processes}", f"--fsize={limits.file}",
+    return [f"--cpu={limits.cpu}:{limits.cpu + 5}", f"--as={limits.memory}", f"--nproc={limits.processes}", f"--fsize={limits.file}",
             "--nofile=256"]
 
 
-def command(script, limits, uid, room):
+def folders(path):
+    """bwrap's words for the folders above `path`, which everybody may enter."""
+    parts = path.split("/")
+    return [w for i in range(2, len(parts)) for w in ("--perms", "0755", "--dir", "/".join(parts[:i]))]
+
+
+def as_root():
+    """The sources also have the name of this tree, $SRC: debuggers and reports shall find what objects were made from."""
+    return folders(ROOT) + ["--symlink", WORK + "/src", ROOT]
+
+
+def command(script, limits, uid, room, devices):
     """The whole command line, and its environment."""
     shell = ["sh", "-c", script]
-    env = {"PATH": PATH, "LC_ALL": "C", "HOME": "/nonexistent", "TMPDIR": WORK, "W": WORK}
+    env = {"PATH": PATH, "LC_ALL": "C", "HOME": "/nonexistent", "TMPDIR": WORK, "W": WORK, "SRC": ROOT}
     if how() == "uid":
-        env |= {"TMPDIR": room, "W": room}
+        env |= {"TMPDIR": room, "W": room, "SRC": room + "/src"}
         return drop(uid, limit_words(limits)) + shell, env
-    words = namespaces() + system_folders() + ["--dev-bind", "/dev/null", "/dev/null"]
-    words += ["--perms", "0777", "--size", str(limits.room), "--tmpfs", WORK, "--chdir", WORK]
+    words = namespaces() + system_folders()
+    for d in devices:
+        words += ["--dev-bind", d, d]
+    words += ["--perms", "0777", "--size", str(limits.room), "--tmpfs", WORK, "--chdir", WORK] + as_root()
     for k, v in env.items():
         words += ["--setenv", k, v]
     return words + ["--remount-ro", "/", "--"] + drop(uid, limit_words(limits)) + shell, {"PATH": PATH}
 
 
 class Reader(threading.Thread):
-    """Reads a pipe to its end; keeps at most `most` bytes, and calls `full` once when there is more."""
+    """Reads a pipe to its end; keeps `most` bytes, and calls `full` when there are more than `bearable`."""
 
-    def __init__(self, pipe, most, full):
+    def __init__(self, pipe, most, bearable, full):
         super().__init__(daemon=True)
-        self.pipe, self.most, self.full, self.data = pipe, most, full, bytearray()
+        self.pipe, self.most, self.bearable, self.full, self.data = pipe, most, bearable, full, bytearray()
         self.start()
 
     def run(self):
+        seen = 0
         try:
             while chunk := os.read(self.pipe.fileno(), 65536):
-                if len(self.data) + len(chunk) > self.most:
-                    self.data += chunk[:self.most - len(self.data)]
+                self.data += chunk[:self.most - len(self.data)]
+                seen += len(chunk)
+                if seen > self.bearable:
                     self.full()
                     return
-                self.data += chunk
         except OSError:
             pass
 
@@ -125,14 +140,14 @@ def feed(pipe, data):
         pass
 
 
-def run(script, tar_in=b"", limits=None, uid=0):
+def run(script, tar_in=b"", limits=None, uid=0, devices=("/dev/null",)):
     """Runs `sh -c script` in a fresh room with `tar_in` as its standard input. Never raises for what the script does."""
     limits = limits or Limits()
     room = tempfile.mkdtemp(prefix="eclipse-room-") if how() == "uid" else None
     uid = UID_BASE + uid % UIDS
     if room:
         os.chown(room, uid, uid)
-    argv, env = command(script, limits, uid, room)
+    argv, env = command(script, limits, uid, room, devices)
     start, why = time.monotonic(), []
     p = subprocess.Popen(argv, env=env, cwd=room or "/", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                          stderr=subprocess.PIPE, start_new_session=True)
@@ -143,8 +158,8 @@ def run(script, tar_in=b"", limits=None, uid=0):
 
     timer = threading.Timer(limits.seconds, end, ("time",))
     timer.start()
-    out = Reader(p.stdout, limits.output, lambda: end("output"))
-    said = Reader(p.stderr, limits.log, lambda: end("output"))
+    out = Reader(p.stdout, limits.output, limits.output, lambda: end("output"))
+    said = Reader(p.stderr, limits.log, 64 * limits.log, lambda: end("output"))
     feeder = threading.Thread(target=feed, args=(p.stdin, tar_in), daemon=True)
     feeder.start()
     status = p.wait()

@@ -9,6 +9,7 @@ Invariants. I1 a unit that crashes, hangs or writes nonsense costs that unit, no
 """
 
 import argparse
+import ctypes
 import json
 import os
 import random
@@ -63,7 +64,7 @@ def prepare(args):
     if not fits:
         shutil.rmtree(base, ignore_errors=True)
         os.makedirs(base)
-    courses.link_products(os.path.join(base, "build"), settings["build"], settings["lab"])
+    courses.link_products(os.path.join(base, "build"), settings["build"])
     write_json(os.path.join(args.out, "run.json"), settings)
     course = Course(args.out)
     if not fits:
@@ -134,7 +135,7 @@ class Pool:
     def one(self, unit):
         argv = [sys.executable, "-B", "-m", "grade.instructor.unit", self.course.out, unit["id"]]
         p = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                             start_new_session=True, env=environment())
+                             start_new_session=True, env=environment(), preexec_fn=end_with_us)
         self.running.add(p)
         most = 2 * self.course.settings["seconds"] + 900
         try:
@@ -146,7 +147,13 @@ class Pool:
         return result_of(self.course, unit, text)
 
     def kill(self, p):
-        """The judge is a group of its own below the unit: it goes when its boxes do; the unit's own group goes here."""
+        """A unit that is told to end takes its judge and its boxes with it; one that does not listen is killed."""
+        if p.poll() is None:
+            p.terminate()
+            try:
+                p.wait(10)
+            except subprocess.TimeoutExpired:
+                pass
         try:
             os.killpg(p.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -164,8 +171,13 @@ class Pool:
                 for f in futures:
                     f.cancel()
                 for p in list(self.running):
-                    p.send_signal(signal.SIGTERM)
+                    p.terminate()
                 raise
+
+
+def end_with_us():
+    """For preexec_fn: the unit is told to end when the class run is gone, however it went."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def environment():

@@ -27,13 +27,13 @@ BUILT_FROM = ("kern/", "lib/kern/", "lib/abi/", "lib/host/", "GNUmakefile", "gra
 # All objects first, for all that the compiler has to say; then the kernels, as far as they link.
 MAKE_KERNELS = r"""
 cd "$W" && tar -xi || exit 9
-cd src
-while read -r f; do rm -f "../build/obj/${f%%.*}.o"; done < ../changed
-make -k -s -j%(jobs)d --no-print-directory B=../build LAB=%(last)s objects >&2
+cd "$SRC" || exit 9
+while read -r f; do rm -f "$W/build/obj/${f%%.*}.o"; done < "$W/changed"
+make -k -s -j%(jobs)d --no-print-directory B="$W/build" LAB=%(last)s objects >&2
 for n in %(labs)s; do
-	make -s -j%(jobs)d --no-print-directory B=../build LAB=$n kernel >&2 || break
+	make -s -j%(jobs)d --no-print-directory B="$W/build" LAB=$n kernel >&2 || break
 done
-cd ../build && tar -c -f - -T /dev/null %(want)s
+cd "$W/build" && tar -c -f - -T /dev/null %(want)s
 """
 
 
@@ -203,7 +203,7 @@ def make_base(folder, src, labs):
     files = {"src/" + p: d for p, d in src.items()}
     data = tar(files, mtime=1_000_000_000)
     done = box.run(build_script(labs, everything=True, jobs=2), data + tar({"changed": b""}),
-                   box.Limits(seconds=900, cpu=600, room=1 << 30, output=512 << 20))
+                   box.Limits(seconds=900, cpu=300, room=1 << 30, output=512 << 20))
     built = read_tar(done.out)
     if f"lab-{labs[-1]}/kernel.elf" not in built:
         raise CourseError(f"the tree as handed out does not build ({done.limit or done.status}):\n{done.said[-3000:]}")
@@ -215,15 +215,13 @@ def make_base(folder, src, labs):
     return built
 
 
-def link_products(folder, build, lab):
+def link_products(folder, build):
     """The judges' side of a build: everything but kernels, by link into the build folder it was made in."""
-    os.makedirs(os.path.join(folder, f"lab-{lab}"), exist_ok=True)
-    links = {n: os.path.join(build, n) for n in os.listdir(build)
-             if n not in ("obj", "kernel.elf", "eclipse.img", "test.img") and not n.startswith(("lab-", "flags.", "kernel"))}
-    image = os.path.join(build, f"lab-{lab}", "test.img")
-    links[f"lab-{lab}/test.img"] = image if os.path.exists(image) else os.path.join(build, "test.img")
-    for name, target in links.items():
+    os.makedirs(folder, exist_ok=True)
+    for name in os.listdir(build):
+        if name in ("obj", "kernel.elf", "eclipse.img", "test.img") or name.startswith(("lab-", "flags.", "kernel")):
+            continue
         link = os.path.join(folder, name)
         if os.path.islink(link):
             os.unlink(link)
-        os.symlink(target, link)
+        os.symlink(os.path.join(build, name), link)

@@ -10,7 +10,7 @@ INSTRUCTOR_PYTHON = $(shell for p in $(PYTHON) /usr/bin/python3 python3.12 pytho
 INSTRUCTOR = $(Q)MAKE='$(MAKE)' PYTHONPATH=. PYTHONDONTWRITEBYTECODE=1 $(INSTRUCTOR_PYTHON) -m grade.instructor
 INSTRUCTOR_WORDS = $(if $(LAB),--lab '$(LAB)') $(if $(HIDDEN),--hidden '$(HIDDEN)') $(if $(RELEASE),--release '$(RELEASE)')
 # What judges need besides the kernels that students send.
-JUDGES_NEED := $(B)/archive.cpio $(B)/test-archive.cpio $(B)/test-rootfs.img $(K)/test.img
+JUDGES_NEED := $(B)/archive.cpio $(B)/test-archive.cpio
 
 .PHONY: grade-class gradescope classroom class-check judges-need
 judges-need: $(JUDGES_NEED) host-tests tools user

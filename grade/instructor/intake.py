@@ -236,7 +236,7 @@ class Git:
 
     def git(self, then, more=()):
         done = box.run(f"LAB={int(self.lab)}\n{LISTING}\n{then}", tar(self.data | dict(more)),
-                       box.Limits(seconds=60, output=32 << 20))
+                       box.Limits(seconds=60, output=32 << 20), devices=("/dev/null", "/dev/urandom"))
         if done.limit:
             raise Unreadable(f"a git bomb? Looking into it took more {done.limit} than is allowed")
         if done.status:
@@ -449,5 +449,5 @@ def missing(got, allowed, lab):
             got.note(f"no file of lab {n} was sent: they count as handed out.{wrong}")
         elif absent and got.files:
             got.note(f"lab {n}: not sent, so as handed out: {', '.join(absent)}")
-    if not got.files:
-        got.note("no file of any exercise was found in it")
+    if not got.files and not any(p + ":" in line for p in allowed for line in got.notes):
+        got.notes.insert(0, "no file of any exercise was found in it")

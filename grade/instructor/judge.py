@@ -7,8 +7,10 @@ Invariants. I1 the process sees no path of a submission and no other student's r
             I2 a judge that does not end is interrupted, says what it has, and is killed with all it started.
 """
 
+import ctypes
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,6 +20,7 @@ import tempfile
 from grade.instructor.course import ROOT
 
 QEMU_BOX = os.path.join(ROOT, "grade", "instructor", "qemu_box.py")
+DIES_WITH = 1                                # prctl(2): PR_SET_PDEATHSIG
 
 
 class Verdicts:
@@ -30,8 +33,12 @@ class Verdicts:
 def environment(course, tmp, uid):
     keep = {k: os.environ[k] for k in ("PATH", "LANG", "ECLIPSE_BOX", "MAKE") if k in os.environ}
     qemu = shutil.which(os.environ.get("ECLIPSE_QEMU") or "qemu-system-x86_64") or "qemu-system-x86_64"
-    return keep | {"HOME": tmp, "TMPDIR": tmp, "QEMU": QEMU_BOX, "ECLIPSE_QEMU": qemu, "ECLIPSE_UID": str(uid),
-                   "PYTHONPATH": ROOT, "PYTHONDONTWRITEBYTECODE": "1", "SEED": str(course.seed)}
+    box = os.path.join(tmp, "qemu")
+    with open(box, "w") as f:                # straight to the python we are, whatever is first on the PATH
+        f.write(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -B {shlex.quote(QEMU_BOX)} \"$@\"\n")
+    os.chmod(box, 0o755)
+    return keep | {"HOME": tmp, "TMPDIR": tmp, "QEMU": box, "ECLIPSE_QEMU": qemu, "ECLIPSE_UID": str(uid),
+                   "PYTHONPATH": ROOT, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def lay_out(course, kernels, tmp):
@@ -51,6 +58,7 @@ def words(course, build, lab, out):
     settings = course.settings
     argv = [sys.executable, "-B", "-m", "grade.run", "grade", "--no-build", "--build", build, "--lab", str(lab),
             "--jobs", "1", "--json", out]
+    argv += ["--seed", str(course.seed)]
     argv += ["--test", settings["test"]] if settings["test"] else []
     argv += ["--hidden", settings["hidden"]] if settings["hidden"] else []
     return argv
@@ -80,7 +88,8 @@ def judge(course, kernels, lab, uid=0, seconds=None):
 
 def run(argv, env, said, seconds):
     """Runs the judge as a group of its own; True when it had to be stopped."""
-    p = subprocess.Popen(argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
+    p = subprocess.Popen(argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True,
+                         preexec_fn=lambda: ctypes.CDLL(None).prctl(DIES_WITH, signal.SIGKILL))
     late = False
     try:
         p.wait(seconds)

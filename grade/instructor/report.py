@@ -55,12 +55,12 @@ def gradebook(course, results):
     names = [t["name"] for t in course.tests()["tests"]]
     with open(course.path("gradebook.csv"), "w", newline="", encoding="utf-8") as f:
         w = csv.writer(f)
-        w.writerow(["name", "id", "score", "total", *(f"lab {n}" if n else "other" for n in labs), "passed", "failed", "seconds",
-                    "verdict", "notes", *names])
+        w.writerow(["name", "id", "score", "total", *(f"lab {n}" if n else "other" for n in labs), "passed", "failed", "skipped",
+                    "seconds", "verdict", "notes", *names])
         for r in results:
             by_lab, points = per_lab(r["tests"]), {t["name"]: t["points"] for t in r["tests"]}
             row = [r["name"], r["id"], r["score"], r["total"], *(by_lab.get(n, (0, 0))[0] for n in labs), r["passed"],
-                   r["failed"], r["seconds"]["total"], r["verdict"], " | ".join(r["notes"]), *(points.get(n, 0) for n in names)]
+                   r["failed"], r["skipped"], r["seconds"]["total"], r["verdict"], " | ".join(r["notes"]), *(points.get(n, 0) for n in names)]
             w.writerow([cell(c) for c in row])
 
 

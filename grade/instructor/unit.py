@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import sys
 import time
 import traceback
@@ -53,7 +54,10 @@ class Build:
         labs = f"lab {self.failed[0]}" + (f" to {self.failed[-1]}" if len(self.failed) > 1 else "")
         if self.limit:
             return f"{labs} not built: the build took more {self.limit} than is allowed"
-        if re.search(r"virtual memory exhausted|out of memory|[Kk]illed signal|cannot allocate", self.log):
+        if re.search(r"CPU time limit|File size limit|Killed signal", self.log):
+            what = "an object larger" if "File size" in self.log else "more time"
+            return f"{labs} not built: the compiler needed {what} than is allowed"
+        if re.search(r"virtual memory exhausted|out of memory|cannot allocate", self.log):
             return f"{labs} not built: the compiler needed more memory than is allowed"
         return f"{labs} not built: {first_error(self.log)}"
 
@@ -99,6 +103,12 @@ def verdicts(course, built, uid):
     return tests, trouble, text
 
 
+def count(tests):
+    skipped = sum(t.get("class") == "skipped" for t in tests)
+    passed = sum(bool(t["passed"]) for t in tests)
+    return {"passed": passed, "failed": len(tests) - passed - skipped, "skipped": skipped}
+
+
 def summary(intake, built, tests, trouble):
     """One line for the gradebook."""
     if not intake.files:
@@ -140,7 +150,7 @@ def grade(course, unit):
     return {
         "id": unit["id"], "name": unit["name"], "kind": intake.kind, "lab": course.lab, "seed": course.seed,
         "score": sum(t["points"] for t in tests), "total": sum(t["of"] for t in tests),
-        "passed": sum(bool(t["passed"]) for t in tests), "failed": sum(not t["passed"] for t in tests),
+        **count(tests),
         "verdict": summary(intake, built, tests, trouble), "notes": intake.notes, "tests": tests,
         "taken": sorted(intake.files), "changed": sorted(changed), "not_built": built.failed,
         "build_log": built.log if built.failed else "", "grader": clean(text) if trouble else "", "late": bool(trouble and trouble.startswith("judging took")),
@@ -153,7 +163,7 @@ def broken(unit, course, why):
     """The result when our own code failed: it says so, and a later run tries again."""
     tests = [not_run(t, "grader", why) for t in course.tests()["tests"]]
     return {"id": unit["id"], "name": unit["name"], "kind": "", "lab": course.lab, "seed": course.seed, "score": 0,
-            "total": sum(t["of"] for t in tests), "passed": 0, "failed": len(tests), "notes": [], "tests": tests,
+            "total": sum(t["of"] for t in tests), **count(tests), "notes": [], "tests": tests,
             "verdict": f"the grader's own trouble: {why.strip().splitlines()[-1]}", "taken": [], "changed": [],
             "not_built": [], "build_log": "", "grader": why, "late": False, "key": "",
             "seconds": {"intake": 0, "build": 0, "judge": 0, "total": 0}}
@@ -238,6 +248,7 @@ def main():
     unit = next((u for u in course.units if u["id"] == wanted), None)
     if unit is None:
         sys.exit(f"unit: {wanted} is not in {course.path('run.json')}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("unit: told to end"))
     result = do(course, unit)
     print(f"{result['score']}/{result['total']}  {result['name']}: {result['verdict']}", flush=True)
 

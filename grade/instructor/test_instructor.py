@@ -1,0 +1,408 @@
+"""The instructor's side, in small: sandboxes, bad submissions, a class of a few, Slurm, Gradescope, Classroom, similar work.
+
+`make class-check` grades 40 made-up submissions with all tests of a lab; here one test of lab 1 has to do.
+Where the machine lets nobody make a sandbox (some containers) it is proved that nothing is built, and that the reason is said.
+"""
+
+import argparse
+import csv
+import functools
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+import pytest
+
+jinja2 = pytest.importorskip("jinja2", reason="python3-jinja2 is missing: make setup")
+
+from grade.eclipse import build  # noqa: E402
+from grade.instructor import box, classrun, classroom, gradescope, intake, one_node, samples, similar, unit  # noqa: E402
+from grade.instructor import course as courses  # noqa: E402
+from grade.instructor.course import Course, CourseError  # noqa: E402
+
+MIB = 1 << 20
+SECRET = "attack at dawn"
+HELLO = "hello"                              # the one test of the class in small
+pytestmark = pytest.mark.xdist_group("instructor")
+
+
+def boxed(f):
+    """A test that needs a sandbox; without one, that grade-class says so and builds nothing."""
+    @functools.wraps(f)
+    def inner(*args, **more):
+        if box.check() is None:
+            return f(*args, **more)
+        with tempfile.TemporaryDirectory() as tmp:
+            os.makedirs(tmp + "/in/a")
+            with pytest.raises(CourseError, match="no sandbox"):
+                classrun.prepare(classrun.arguments([tmp + "/in", tmp + "/out", "--build", build.BUILD]))
+            assert not os.path.exists(tmp + "/out")
+        return None
+    return inner
+
+
+# ---------------------------------------------------------------- the room
+
+def limits(**more):
+    return box.Limits(**{"seconds": 20, "cpu": 5, "output": MIB, "log": 4096, **more})
+
+
+@boxed
+def test_room_is_empty():
+    """No file of this machine but programs, no network, no environment, another uid, nobody else's processes."""
+    names = os.path.join(build.ROOT, "grade")
+    done = box.run(f"ls -A / /etc /dev; env; id -u; ls {names} /root /home /tmp /proc/1; cat /etc/passwd; "
+                   "echo x > /usr/x; echo x > /x; cat < /dev/tcp/127.0.0.1/1", limits=limits())
+    out = done.out.decode()
+    assert "passwd" not in out and "root" not in out and "grade" not in out
+    assert set(re.findall(r"^(\w+)=", out, re.M)) <= {"PATH", "LC_ALL", "HOME", "TMPDIR", "W", "SRC", "PWD", "OLDPWD", "SHLVL", "_"}
+    assert re.search(r"^(19\d{8}|65534)$", out, re.M)
+    assert done.said.count("cannot access") >= 4 and "cat: /etc/passwd: No such file" in done.said
+    assert "/usr/x: " in done.said and "/x: " in done.said
+
+
+@boxed
+@pytest.mark.parametrize("what,script,more", [
+    ("time", "sleep 60", {"seconds": 1}),
+    ("time", "f() { f | f & }; f; sleep 60", {"seconds": 2}),
+    ("time", "trap '' TERM INT HUP; setsid sh -c 'trap \"\" TERM; sleep 61' & sleep 61", {"seconds": 1}),
+    ("output", "yes", {}),
+    ("output", "yes >&2", {}),
+])
+def test_room_ends(what, script, more):
+    """Whatever runs in there, and wherever it hides, is gone when the room is."""
+    start = time.monotonic()
+    done = box.run(script, limits=limits(**more))
+    assert done.limit == what and done.status != 0
+    assert len(done.out) <= MIB and len(done.said) <= 4096
+    assert time.monotonic() - start < 20
+    left = subprocess.run(["pgrep", "-f", "sleep 6[01]"], stdout=subprocess.PIPE).stdout
+    assert not left
+
+
+@boxed
+def test_room_has_walls():
+    """Files, memory and CPU time of one process end somewhere, and the others go on."""
+    script = ("head -c 70000000 /usr/bin/* > big; ls -l big | awk '{ print $5 }'\n"
+              "awk 'BEGIN { s = \"x\"; while (1) s = s s }' 2> /dev/null; echo memory $?\n"
+              "sh -c 'while :; do :; done'; echo cpu $?\n")
+    done = box.run(script, limits=limits(file=MIB, cpu=1, memory=256 * MIB))
+    size, memory, cpu = re.search(rb"^(\d+)\nmemory (\d+)\ncpu (\d+)", done.out).groups()
+    assert int(size) == MIB and int(memory) != 0 and int(cpu) > 128, done.said
+
+
+# ---------------------------------------------------------------- what is sent
+
+@pytest.fixture(scope="module")
+def maker():
+    """Sources without a release: the solved tree stands for what was handed out, with another file for what is written."""
+    allowed = courses.exercises(1)
+    m = samples.Maker({}, allowed, 1)
+    m.skeleton = {p: m.solved(p).replace(b"{\n", b"{\n\t/* as handed out */\n", 1) for p in allowed}
+    m.known = {p: intake.hash_of(b"as handed out") for p in ("GNUmakefile", "grade/run.py", "labs/01-boot/lab.toml")}
+    return m
+
+
+def take(sample, maker, folder):
+    folder = str(folder)
+    sample.make(maker, os.path.join(folder, sample.name))
+    [name] = os.listdir(folder)
+    return intake.take(os.path.join(folder, name), maker.allowed, 1, maker.known)
+
+
+@boxed
+@pytest.mark.parametrize("sample", samples.CORRECT, ids=lambda s: s.name.replace("\n", " "))
+def test_every_form_is_taken(sample, maker, tmp_path):
+    got = take(sample, maker, tmp_path)
+    assert got.files == maker.done(), got.notes
+
+
+BUILT = ("broken-does-not-compile", "broken-last-lab")
+INTAKE = [s for s in samples.BROKEN + samples.CHEATS if s.says and "no-build" not in s.classes and not s.name.startswith("=")
+          and s.name not in BUILT]
+
+
+@boxed
+@pytest.mark.parametrize("sample", INTAKE, ids=lambda s: s.name)
+def test_bad_submission_is_a_line(sample, maker, tmp_path):
+    """Missing, huge, binary, symlinked or hostile: a line says so, and nothing of it gets in."""
+    start = time.monotonic()
+    got = take(sample, maker, tmp_path)
+    if sample.name != "broken-wrong-lab":                # lab 1 has no lab before it
+        assert re.search(sample.says, "\n".join(got.notes)), got.notes
+    assert all(d in (maker.skeleton[p], maker.solved(p)) for p, d in got.files.items())
+    assert all("\n" not in n and n.isprintable() for n in got.notes)
+    assert not os.path.exists(samples.CANARY) and time.monotonic() - start < 20
+
+
+def test_zip_directories_can_be_bombs(maker, tmp_path):
+    """An end record that promises a million files, a password, two files of one name, names that are no text."""
+    import zipfile
+    path = str(tmp_path / "a.zip")
+    samples.zipped(path, maker.done())
+    with open(path, "r+b") as f:
+        data = f.read()
+        at = data.rindex(b"PK\5\6")
+        f.seek(at + 10)
+        f.write(b"\xff\xff\xff\xff\xff\x7f")
+    assert "bomb" in intake.take(path, maker.allowed, 1).notes[0]
+    with pytest.warns(UserWarning), zipfile.ZipFile(path, "w") as z:
+        z.writestr(samples.EVIL, "int x;\n")
+        z.writestr(samples.EVIL, "int y;\n")
+        z.writestr("kern/boot/\x1b[2J\n\u202etxt.c", "x")
+    got = intake.take(path, maker.allowed, 1)
+    assert got.files == {samples.EVIL: b"int y;\n"} and any("twice" in n for n in got.notes)
+    assert all(n.isprintable() for n in got.notes)
+
+
+def test_names_become_ids(tmp_path):
+    names = ["Ann", "ann", "Bob.zip", "Bob", "a b", "a\nb", "..x", "=cmd|' calc'!A0", "\u00e9l\u00e8ve", "x" * 200]
+    for n in names:
+        (tmp_path / n).mkdir()
+    os.mkdir(os.path.join(os.fsencode(tmp_path), b"\xff\xfe"))
+    (tmp_path / ".hidden").mkdir()
+    found = courses.find_units(str(tmp_path))
+    assert len(found) == len(names)                      # "..x" and ".hidden" begin with a dot: no submissions
+    assert len({u["id"].lower() for u in found}) == len(found)
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,60}", u["id"]) and u["id"][0] != "." for u in found)
+    assert all(u["name"].isprintable() for u in found)
+
+
+# ---------------------------------------------------------------- a class of a few
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A class run of lab 1 with one test: everything is prepared, nothing is graded."""
+    if box.check():
+        return None
+    top = tmp_path_factory.mktemp("class")
+    hidden = top / "hidden"
+    hidden.mkdir()
+    (hidden / "secret.h").write_text(f"{SECRET}\n")
+    sent, out = str(top / "sent"), str(top / "out")
+    tree = courses.handed_out(1)
+    maker = samples.Maker(tree, courses.exercises(1), 1, str(hidden / "secret.h"))
+    by_name = {s.name: s for s in samples.CORRECT + samples.CHEATS + samples.BROKEN}
+    chosen = [by_name[n] for n in (
+        "correct\nin two lines", "correct-zip", "cheat-prints-expected", "cheat-forges-records", "cheat-reads-hidden", "cheat-incbin",
+        "cheat-makefile", "cheat-edits-tests", "cheat-object-bomb", "cheat-takes-over", "cheat-links", "broken-no-commit",
+        "broken-does-not-compile", "=cmd|' calc'!A0,<script>alert(1)</script>")]
+    samples.write(chosen, maker, sent)
+    args = classrun.arguments([sent, out, "--build", build.BUILD, "--lab", "1", "--test", HELLO, "--seed", "7", "--jobs", "2",
+                               "--build-seconds", "40"])
+    prepared = classrun.prepare(args)
+    prepared.args, prepared.chosen = args, chosen
+    return prepared
+
+
+def read(course, *path):
+    with open(course.path(*path), encoding="utf-8", newline="") as f:
+        return f.read()
+
+
+@boxed
+@pytest.mark.cost(20)
+def test_class(course, capsys):
+    """Each gets the declared verdict; the reports are written; nothing leaks, nothing ran outside; done again, nothing is redone."""
+    assert classrun.run(course.args) == 0
+    said = capsys.readouterr().out
+    results = {u["name"]: classrun.result_of(course, u) for u in course.units}
+    for s in course.chosen:
+        r = results[intake.shown(s.name)]
+        wrong = s.expect(r, course.tests())
+        assert not wrong, f"{s.name}: {wrong}\n{json.dumps(r, indent=1)[:3000]}"
+    assert not os.path.exists(samples.CANARY)
+    assert f"{len(course.units)}/{len(course.units)}" in said
+    check_reports(course, results)
+    check_resumed(course, capsys)
+
+
+def check_reports(course, results):
+    rows = list(csv.reader(read(course, "gradebook.csv").splitlines()))
+    assert len(rows) == len(results) + 1 and not any(c.startswith("=") for row in rows for c in row)
+    page = read(course, "index.html")
+    assert "<script>" not in page and "&lt;script&gt;" in page and HELLO in page
+    everything = page + read(course, "gradebook.csv")
+    for r in results.values():
+        text = read(course, "reports", r["id"] + ".md") + read(course, "reports", r["id"] + ".html")
+        assert r["verdict"] in text or r["verdict"].split("'")[0][:30] in text or "&" in text
+        everything += text + json.dumps(r)
+    assert SECRET not in everything and "root:x:" not in everything and "<script>" not in everything.replace("\\<script", "")
+
+
+def check_resumed(course, capsys):
+    """One result is lost: that one is made again, the others stay."""
+    times = {u["id"]: os.stat(unit.result_path(course, u)).st_mtime_ns for u in course.units}
+    lost = next(u for u in course.units if "edits" in u["name"])
+    os.unlink(unit.result_path(course, lost))
+    classrun.run(course.args)
+    assert f"{len(times) - 1} are done already" in capsys.readouterr().out
+    again = {u["id"]: os.stat(unit.result_path(course, u)).st_mtime_ns for u in course.units}
+    assert {i for i in times if times[i] != again[i]} == {lost["id"]}
+
+
+@boxed
+def test_crash_of_a_unit_is_a_line(course, monkeypatch):
+    """Our own bug in a unit: the result says so, the run goes on, and the next run tries again."""
+    u = dict(course.units[0], id="crash")
+    monkeypatch.setattr(unit, "take", lambda *_: 1 // 0)
+    r = unit.do(course, u)
+    assert "ZeroDivisionError" in r["verdict"] and r["score"] == 0 and unit.finished(course, u) is None
+
+
+# ---------------------------------------------------------------- Slurm
+
+@boxed
+@pytest.mark.cost(15)
+def test_slurm(course, monkeypatch, capsys, tmp_path):
+    """The same units as a job array, on a Slurm of one node; without Slurm installed, a clear word."""
+    words = [course.args.submissions, str(tmp_path / "out"), "--build", build.BUILD]
+    args = classrun.arguments(words + ["--slurm"])
+    if one_node.missing():
+        monkeypatch.setattr(classrun, "prepare", lambda args: course)
+        monkeypatch.setattr(unit, "finished", lambda *_: None)
+        with pytest.raises(CourseError, match="make setup"):
+            classrun.run(args)
+        return
+    two = [u for u in course.units if u["name"] in ("correct-zip", "broken-no-commit")]
+    for u in two:
+        if os.path.exists(unit.result_path(course, u)):
+            os.unlink(unit.result_path(course, u))
+    folder = tempfile.mkdtemp(prefix="eclipse-slurm-")
+    with one_node.OneNode(folder) as env:
+        for name in ("SLURM_CONF", "PATH"):
+            monkeypatch.setenv(name, env[name])
+        classrun.run(argparse.Namespace(**{**vars(course.args), "slurm": True}))
+    said = capsys.readouterr().out
+    assert re.search(r"Slurm job \d+: 2 units", said), said
+    results = {u["name"]: classrun.result_of(course, u) for u in two}
+    assert results["correct-zip"]["passed"] == 1 and "no commit" in results["broken-no-commit"]["verdict"]
+    subprocess.run(["rm", "-r", folder], check=True)
+
+
+# ---------------------------------------------------------------- other services
+
+@boxed
+@pytest.mark.parametrize("how", ["bwrap", "uid"])
+def test_gradescope(course, how, monkeypatch, tmp_path):
+    """The zip has what it needs; a submission gives a results.json, in both kinds of room."""
+    if how == "bwrap":
+        path = str(tmp_path / "autograder.zip")
+        gradescope.make(path, 1, "", "")
+        import zipfile
+        with zipfile.ZipFile(path) as z:
+            names = set(z.namelist())
+            assert {"setup.sh", "run_autograder", "tree/GNUmakefile", "tree/grade/instructor/unit.py"} <= names
+            assert all(z.getinfo(n).external_attr >> 16 & 0o111 for n in ("setup.sh", "run_autograder"))
+            for n in ("setup.sh", "run_autograder"):
+                subprocess.run(["sh", "-n"], input=z.read(n), check=True)
+    elif os.geteuid() != 0:
+        return                                           # another uid takes root
+    monkeypatch.setenv("ECLIPSE_BOX", how)
+    sent = tmp_path / "submission"
+    sent.mkdir()
+    samples.as_zip_in_folder(samples.Maker({}, course.allowed, 1), str(sent / "work"))
+    out = tmp_path / "results" / "results.json"
+    if os.path.exists(course.path("units", "submission", "result.json")):
+        os.unlink(course.path("units", "submission", "result.json"))
+    gradescope.run(str(sent), course.out, str(out))
+    r = json.loads(out.read_text())
+    assert r["score"] == r["tests"][0]["score"] == r["tests"][0]["max_score"] > 0, r
+    assert {t["status"] for t in r["tests"]} == {"passed"} and r["execution_time"] >= 0
+
+
+def test_classroom(tmp_path):
+    """Every graded test has its step and its points; the helper's verdict is that of the grader."""
+    lab, tests = classroom.make(str(tmp_path), 1, "https://example.org/course.git")
+    text = (tmp_path / ".github/workflows/classroom.yml").read_text()
+    old = json.loads((tmp_path / ".github/classroom/autograding.json").read_text())
+    assert lab == 1 and tests and "\t" not in text
+    assert re.findall(r"max-score: (\d+)", text) == [str(p) for _, p in tests]
+    assert sum(t["points"] for t in old["tests"]) == sum(p for _, p in tests)
+    assert all(f in text for f in courses.exercises(1))
+    script = re.search(r"        run: \|\n((?: {10}.*\n)+)", text)[1]
+    subprocess.run(["sh", "-n"], input=re.sub(r"(?m)^ {10}", "", script).encode(), check=True)
+    verdicts = {"tests": [{"name": "a", "passed": True, "message": ""}, {"name": "b", "passed": False, "message": "wrong: 1"}]}
+    (tmp_path / "verdicts.json").write_text(json.dumps(verdicts))
+    helper = str(tmp_path / ".github/classroom/verdict.py")
+    said = {n: subprocess.run([sys.executable, helper, n], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            for n in ("a", "b", "c")}
+    assert [said[n].returncode for n in "abc"] == [0, 1, 1]
+    assert "wrong: 1" in said["b"].stdout and "not run" in said["c"].stdout
+
+
+# ---------------------------------------------------------------- similar work
+
+ANNS = """
+/* Ann's own */
+static int
+find_slot(struct table *t, int key)
+{
+	int best = -1;
+
+	for (int i = 0; i < t->n; i++) {
+		if (t->slot[i].key == key && !(t->slot[i].flags & 4))
+			return i;
+		if (t->slot[i].flags == 0 && (best < 0 || t->slot[i].age < t->slot[best].age))
+			best = i;
+	}
+	while (best >= 0 && t->slot[best].refs-- > 0)
+		best = t->slot[best].next;
+	return best;
+}
+"""
+BOBS = re.sub(r"\bbest\b", "mine", re.sub(r"\bi\b", "k", ANNS)).replace("Ann's own", "all my work").replace("\n\t\t", "\n   ")
+CARLS = """
+static int
+find_slot(struct table *t, int key)
+{
+	struct slot *s = table_head(t);
+
+	do {
+		if (slot_matches(s, key))
+			return slot_index(t, s);
+	} while ((s = s->link) != table_head(t));
+	panic("no slot %d of %d", key, t->n);
+	slot_print(t, s, key, 1, 2, 3, "x", "y", s->link, s->link->link);
+	return key > 7 ? 9 : t->n == 3 ? 1 : -1;
+}
+"""
+
+
+@boxed
+def test_similar(tmp_path):
+    """Renamed, laid out anew and with other comments: found. The skeleton that all have does not count."""
+    path = "kern/boot/serial.c"
+    with open(os.path.join(build.ROOT, path)) as f:
+        skeleton = f.read()
+
+    made = argparse.Namespace(lab=1, allowed={path: 1}, path=lambda *p: os.path.join(tmp_path, *p),
+                              skeleton=lambda: {path: skeleton.encode()})
+    results = []
+    for name, text in (("ann", ANNS), ("bob", BOBS), ("carl", CARLS), ("dora", "")):
+        folder = tmp_path / "units" / name / "taken"
+        folder.mkdir(parents=True)
+        (folder / path.replace("/", "+")).write_text(skeleton + text)
+        results.append({"id": name, "name": name.title(), "changed": [path]})
+    found = similar.pairs(made, results)
+    assert [(p["a"], p["b"]) for p in found] == [("ann", "bob")], found
+    assert min(found[0]["percent"], found[0]["back"]) >= 80 and found[0]["files"] == [path]
+
+
+# ---------------------------------------------------------------- the command
+
+def test_mistakes_of_the_instructor(tmp_path):
+    """Each is one line, and no traceback."""
+    (tmp_path / "a").mkdir()
+    for words, says in (([str(tmp_path / "none"), str(tmp_path / "o")], "SUBMISSIONS"), ([str(tmp_path), str(tmp_path / "o"), "--lab", "77"],
+                        "no such lab"), (["", ""], "make grade-class SUBMISSIONS="),
+                        ([str(tmp_path), str(tmp_path / "o"), "--hidden", "/nowhere"], "HIDDEN")):
+        p = subprocess.run([sys.executable, "-B", "-m", "grade.instructor.classrun", *words, "--build", build.BUILD], cwd=build.ROOT,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert p.returncode and "Traceback" not in p.stdout and (says in p.stdout or box.check()), p.stdout
+    with pytest.raises(CourseError):
+        Course(str(tmp_path))
