@@ -49,7 +49,11 @@ header_ok(const Elf64_Ehdr *e)
 		e->e_phnum > 0 && e->e_phnum <= MAX_PHNUM;
 }
 
-/* Check one PT_LOAD and say which pages it covers; it must lie above `last`. */
+/* Check one PT_LOAD and say which pages it covers.
+ *
+ * Returns: 0; -ENOEXEC: more of it in the file than in memory, or bytes that the file has not; memory beyond
+ *          USER_END; an address and an offset that differ by other than whole pages; writable and executable;
+ *          or its first page begins below `last`. */
 static int
 segment_check(const Elf64_Phdr *ph, uint64_t file_size, uint64_t last, struct segment *s)
 {
