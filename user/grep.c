@@ -1,6 +1,6 @@
 /* grep [-vincqE] PATTERN [FILE...] - print the lines that match.
  *
- * PATTERN: . any character, [a-z] [^a-z] a set, * + ? repeat the one before, ^ $ line ends, \c the character c.
+ * PATTERN: . any character, [a-z] [^a-z] a set, * + ? repeat the one before, ^ $ line ends, \c just c.
  */
 #include <ctype.h>
 #include <errno.h>

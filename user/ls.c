@@ -1,4 +1,4 @@
-/* ls [-ladi1] [FILE...] - list directories. -l long, -a with dot files, -d directories themselves, -i inodes. */
+/* ls [-ladi1] [FILE...] - list directories. -l long, -a dot files too, -d directories themselves, -i inode. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +38,8 @@ print_time(time_t t)
 	struct tm tm;
 
 	gmtime_r(&t, &tm);
-	printf(" %.3s %2d %04d %02d:%02d", months + 3 * tm.tm_mon, tm.tm_mday, tm.tm_year + 1900, tm.tm_hour, tm.tm_min);
+	printf(" %.3s %2d %04d %02d:%02d", months + 3 * tm.tm_mon, tm.tm_mday, tm.tm_year + 1900, tm.tm_hour,
+	       tm.tm_min);
 }
 
 /* One line for the file at `path`, shown as `name`. */
@@ -128,7 +129,7 @@ list(const char *path, int heading)
 {
 	struct stat st;
 
-	if ((option_l || stat(path, &st) < 0) && lstat(path, &st) < 0) {    /* a link is followed, if it leads anywhere */
+	if ((option_l || stat(path, &st) < 0) && lstat(path, &st) < 0) {    /* follow a link, if it leads anywhere */
 		fprintf(stderr, "ls: %s: %s\n", path, strerror(errno));
 		return 1;
 	}

@@ -37,9 +37,10 @@ HOSTILE = {
     "brackets": "(" * N, "braces": "{ " * N, "substitutions": "$(" * N, "quotes": '"$(' * N, "parameters": "${x:-" * N,
     "arithmetic": "echo $((" + "(" * N, "minus": "echo $((" + "-" * N + "1))", "ifs": "if " * N, "nots": "! " * N + "true",
     "pipes": "true |" * N + " true", "ands": "true &&" * N + " true", "words": "echo " + "x " * N, "lists": "true;" * N,
-    "long": "echo " + "x" * 100000, "stars": "echo " + "*" * 3000, "matching": f"case {'a' * 3000} in {'*a' * 1500}*b) ;; esac",
-    "unclosed": "echo 'abc", "here": "cat <<E\nabc\n", "redirections": "true " + ">o " * 200, "descriptor": "echo >&99999999999",
-    "recursion": "f() { f; }; f", "evals": "f() { eval f; }; f", "memory": "x=xxxxxxxxxxxxxxxx\nwhile true; do x=$x$x; done",
+    "long": "echo " + "x" * 100000, "stars": "echo " + "*" * 3000, "descriptor": "echo >&99999999999",
+    "matching": f"case {'a' * 3000} in {'*a' * 1500}*b) ;; esac", "unclosed": "echo 'abc", "here": "cat <<E\nabc\n",
+    "redirections": "true " + ">o " * 200, "recursion": "f() { f; }; f", "evals": "f() { eval f; }; f",
+    "memory": "x=xxxxxxxxxxxxxxxx\nwhile true; do x=$x$x; done",
     "nuls": "\0" * 10240, "junk": "".join(chr(random.Random(1).randrange(256)) for _ in range(10240)),
 }
 
@@ -62,16 +63,18 @@ def test_hostile(what, tmp_path):
     survive(HOSTILE[what], tmp_path)
 
 
-TOKENS = """if then elif else fi for i in a b do done case esac a) ;; { } ( ) $( ` ' " \\ ; && || | ! < >o >>o 2>&1 <<E <<-'E' E 3<&-
-    ${ ${x ${#x} ${x:- ${x# ${x%% $x $@ "$@" $* $# $? $(( )) 1+ x 2* /0 x=1 y= echo set -- shift read eval break return exit test
-    [ ] = -f * ? [a- [! ~ # export unset wait jobs fg umask cd IFS=: a:b g() - <&9 . -x \1 \xff""".split() + ["while false", "\n", "\t"]
+TOKENS = """if then elif else fi for i in a b do done case esac a) ;; { } ( ) $( ` ' " \\ ; && || | ! < >o >>o 2>&1 <<E
+    <<-'E' E 3<&- ${ ${x ${#x} ${x:- ${x# ${x%% $x $@ "$@" $* $# $? $(( )) 1+ x 2* /0 x=1 y= echo set -- shift read eval
+    break return exit test [ ] = -f * ? [a- [! ~ # export unset wait jobs fg umask cd IFS=: a:b g() - <&9 . -x
+    \1 \xff""".split() + ["while false", "\n", "\t"]
 
 
 def test_random_tokens(tmp_path):
     """Nothing in TOKENS makes an endless loop or names a file elsewhere."""
     rand = random.Random(7)
     for _ in range(150):
-        survive("".join(rand.choice(TOKENS) + rand.choice([" ", " ", "", "\n"]) for _ in range(rand.randrange(1, 40))), tmp_path)
+        words = [rand.choice(TOKENS) + rand.choice([" ", " ", "", "\n"]) for _ in range(rand.randrange(1, 40))]
+        survive("".join(words), tmp_path)
 
 
 class Terminal:

@@ -141,11 +141,11 @@ static long sys_geteuid(void) { return current_proc()->cred.euid; }
 static long sys_getgid(void) { return current_proc()->cred.gid; }
 static long sys_getegid(void) { return current_proc()->cred.egid; }
 
-/* A process has three ids of each kind: real (whose it is), effective (as whom it acts), saved (whom it may become
- * again). The functions below are written once for users and for groups. */
+/* A process has three ids of each kind: real (whose it is), effective (as whom it acts), saved (whom it may
+ * become again). The functions below are written once for users and for groups. */
 enum id_kind { USER, GROUP };
 
-/* Change the three ids, -1 leaving one as it is: root to anything, others only to what one of the three is now.
+/* Change the three ids, -1 leaving one as it is: root to anything, others to what one of the three is now.
  * Returns: 0; -EPERM and nothing is changed. */
 static long
 ids_set(enum id_kind kind, uint32_t real, uint32_t effective, uint32_t saved)
@@ -178,7 +178,7 @@ id_set(enum id_kind kind, uint32_t id)
 	return current_proc()->cred.euid == 0 ? ids_set(kind, id, id, id) : ids_set(kind, -1, id, -1);
 }
 
-/* setreuid(2): the saved id follows the effective one when the real one is set or the effective one changes. */
+/* setreuid(2): the saved id follows the effective one if the real one is set or the effective one changes. */
 static long
 id_pair_set(enum id_kind kind, uint32_t r, uint32_t e)
 {

@@ -1,5 +1,5 @@
-/* printf.c - the printf family: fmt_write into a file, or into memory. A variadic function cannot call another with
- * its arguments, so each has a v twin that takes a va_list. */
+/* printf.c - the printf family: fmt_write into a file, or into memory. A variadic function cannot hand its
+ * arguments on, so each has a v twin that takes a va_list. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>

@@ -133,7 +133,7 @@ builtin_unset(char **argv)
 	return 0;
 }
 
-/* read NAME...: a word of the line for each, and what remains for the last. (-r is granted: a \ is nothing special.)
+/* read [-r] NAME...: a word of the line for each, and what remains for the last; always as with -r.
  * Reads byte by byte: what follows belongs to whoever reads next. */
 static int
 builtin_read(char **argv)

@@ -192,7 +192,7 @@ expand_dollar(struct field *f, const char *s, enum origin from)
 	return end;
 }
 
-/* `command`, from s to end: the old form of $(command); a \ before ` \ and $ does not belong to the command. */
+/* `command`, from s to end: the old form of $(command); a \ before ` \ and $ is no part of the command. */
 static char *
 backquoted(const char *s, const char *end)
 {
@@ -312,7 +312,7 @@ element_match(const char *p, unsigned char c)
 	return *p && (unsigned char)*p == c ? p + 1 : NULL;
 }
 
-/* Does the pattern match all of s? To let the last * take more is enough: an earlier one could do no better. */
+/* Does the pattern match all of s? To let the last * take more is enough: an earlier one could not help. */
 bool
 pattern_match(const char *p, const char *s)
 {

@@ -1,9 +1,9 @@
 /* job.c - the processes that the shell started, in groups.
  *
- * Idea.       A job is a pipeline. With job control (at a terminal that has a foreground group) each job is a process
- *             group of its own; whichever group is in the foreground gets ^C and ^Z from the terminal. Without,
- *             all processes stay in the shell's group. The shell waits for a job in the foreground; only those
- *             in the background, or stopped, are kept in a list.
+ * Idea.       A job is a pipeline. With job control (at a terminal that has a foreground group) each job is
+ *             a process group of its own; whichever group is in the foreground gets ^C and ^Z from the
+ *             terminal. Without, all processes stay in the shell's group. The shell waits for a job in the
+ *             foreground; only those in the background, or stopped, are kept in a list.
  */
 #include "user/sh/sh.h"
 
@@ -16,6 +16,8 @@ pid_t last_background;
 void
 job_init(void)
 {
+	signal(SIGQUIT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
 	if (tcgetpgrp(0) < 0 || tcgetattr(0, &shell_modes) < 0)
 		return;
 	signal(SIGTSTP, SIG_IGN);
@@ -73,7 +75,7 @@ job_fork(struct job *j, bool background)
 	return pid;
 }
 
-/* Take in what has become of the job's processes; with options 0, wait until they have ended or one has stopped.
+/* Take in what has become of the job's processes; with options 0, wait until they ended or one is stopped.
  * Returns: have all ended? */
 static bool
 job_poll(struct job *j, int options)

@@ -6,7 +6,7 @@
  *             Memory is one stack: what a command allocated goes when it has run, so that nothing is freed
  *             piece by piece. What lives longer (variables, functions, jobs) comes from malloc.
  *             An error anywhere calls fail(), which gives the whole command up: back to the prompt, or out.
- * Interface.  sh [-eix] [FILE [ARG...]]    commands from FILE, or from standard input (with prompts at a terminal)
+ * Interface.  sh [-eix] [FILE [ARG...]]    commands from FILE or standard input (at a terminal: with prompts)
  *             sh [-ex] -c TEXT [NAME [ARG...]]
  */
 #include "user/sh/sh.h"
@@ -207,13 +207,13 @@ run_file(const char *path)
 
 /* Run what standard input has, command by command. */
 static void
-run_input(bool prompts)
+run_input(void)
 {
 	const struct mark m = mem_mark();
 	bool end = false;
 	struct node *n;
 
-	if (prompts && setjmp(prompt)) {
+	if (interactive && setjmp(prompt)) {
 		if (interrupted)
 			write(2, "\n", 1);
 		run_reset();
@@ -221,9 +221,9 @@ run_input(bool prompts)
 	while (!end) {
 		mem_release(m);
 		interrupted = 0;
-		if (prompts)
+		if (interactive)
 			job_report();
-		n = parse_input(prompts, &end);
+		n = parse_input(&end);
 		if (n)
 			run(n);
 		flow = FLOW_NONE;
@@ -239,23 +239,11 @@ on_interrupt(int sig)
 	interrupted = 1;
 }
 
-static void
-start_interactive(void)
-{
-	struct sigaction act = { .sa_handler = on_interrupt };  /* no SA_RESTART: a read() ends */
-
-	interactive = true;
-	sigaction(SIGINT, &act, NULL);
-	signal(SIGQUIT, SIG_IGN);
-	signal(SIGTERM, SIG_IGN);
-	job_init();
-}
-
 int
 main(int argc, char **argv)
 {
 	char *text = NULL;
-	bool prompts = false, script;
+	bool asked = false;
 	int opt;
 
 	var_init(environ);
@@ -264,27 +252,28 @@ main(int argc, char **argv)
 		case 'c': text = optarg; break;
 		case 'e': option_e = true; break;
 		case 'x': option_x = true; break;
-		case 'i': prompts = true; break;
+		case 'i': asked = true; break;
 		case 's': break;
 		default: return 2;
 		}
 	}
-	script = !text && optind < argc;
-	arg_zero = optind < argc ? argv[optind++] : argv[0];
-	args = (struct args){ argc - optind, argv + optind };
+	arg_zero = argv[optind] ? argv[optind] : argv[0];
+	args.list = argv + optind + (argv[optind] != NULL);
+	args.count = argv + argc - args.list;
 	if (text)
 		shell_exit(run_text(text));
-	if (script) {
+	if (argv[optind]) {
 		if (run_file(arg_zero) < 0)
 			shell_exit(errno == ENOENT ? 127 : 126);
 		shell_exit(last_status);
 	}
-	if (prompts || isatty(0) || errno == ENOSYS) {  /* early labs do not know terminals: take it for one */
-		start_interactive();
-		prompts = true;
+	if (asked || isatty(0) || errno == ENOSYS) {    /* early labs do not know terminals: take it for one */
+		interactive = true;
+		sigaction(SIGINT, &(struct sigaction){ .sa_handler = on_interrupt }, NULL);     /* ends a read() */
+		job_init();
 	}
-	run_input(prompts);
-	if (prompts)
+	run_input();
+	if (interactive)
 		write(2, "\n", 1);
 	shell_exit(last_status);
 }

@@ -6,10 +6,10 @@
  *                 and_or   = pipeline { ('&&' | '||') pipeline }
  *                 pipeline = ['!'] command { '|' command }
  *                 command  = simple | name() command | compound { redirection }
- *                 compound = '(' list ')' | '{' list '}' | if ... | while ... | until ... | for ... | case ...
- *             A word keeps its quotes, and $(...) in it is only stepped over: expand.c looks into words, each
- *             time they are run. When what was typed ends too early, as in `if true`, the parser gives up, and
- *             starts again from the beginning once there is one more line.
+ *                 compound = '(' list ')' | '{' list '}' | if ... | while ... | for ... | case ...
+ *             A word keeps its quotes, and $(...) in it is only stepped over: expand.c looks into words,
+ *             each time they are run. When what was typed ends too early, as in `if true`, the parser gives
+ *             up, and starts again from the beginning once there is one more line.
  * Invariants. I1 here-documents are read when the newline after their << becomes the token ahead.
  */
 #include "user/sh/sh.h"
@@ -220,7 +220,7 @@ take_redirs(struct redir **tail)
 	}
 }
 
-/* words redirections, or name() command: of that the text is kept, and parsed whenever the function is called. */
+/* words redirections, or name() command: its text is kept, and parsed whenever the function is called. */
 static struct node *
 parse_simple(void)
 {
@@ -408,18 +408,27 @@ parse_item(struct node ***tail)
 	return accept(background ? "&" : ";");
 }
 
-/* The commands up to what must end them; at least one. */
+/* The commands up to one of `ends`, which remains ahead. A newline that is none of them is like a `;`. */
+static struct node *
+parse_items(const char *const *ends)
+{
+	struct node *list = NULL, **tail = &list;
+	bool more = true;
+
+	while (!ahead(ends) && (more || *token == '\n'))
+		more = accept("\n") || parse_item(&tail);
+	return list;
+}
+
+/* A list of at least one command, in something that will say how it must end. */
 static struct node *
 parse_list(void)
 {
 	static const char *const ends[] = {
 		"", ")", "}", ";;", "then", "do", "done", "fi", "elif", "else", "esac", NULL
 	};
-	struct node *list = NULL, **tail = &list;
-	bool more = true;
+	struct node *list = parse_items(ends);
 
-	for (skip_newlines(); more && !ahead(ends); skip_newlines())
-		more = parse_item(&tail) || *token == '\n';
 	if (!list)
 		unexpected();
 	return list;
@@ -429,15 +438,13 @@ struct node *
 parse_line(const char **text)
 {
 	static const char *const ends[] = { "\n", "", NULL };
-	struct node *list = NULL, **tail = &list;
-	bool more = true;
+	struct node *list;
 
 	pos = *text;
 	here_count = 0;
 	advance();
-	while (more && !ahead(ends))
-		more = parse_item(&tail);
-	if (!ahead(ends) || (!*token && can_grow))      /* without its newline? that came after a \ */
+	list = parse_items(ends);
+	if (!ahead(ends) || (!*token && can_grow))      /* a line without its newline? that came after a \ */
 		unexpected();
 	*text = pos;
 	return list;
@@ -469,7 +476,7 @@ read_line(char **line, size_t *n)
 
 /* Read a whole command: what the parser finds too short is tried again with one more line. */
 struct node *
-parse_input(bool prompts, bool *end)
+parse_input(bool *end)
 {
 	static char *line;              /* from malloc: it outlives the attempts */
 	static size_t n;
@@ -481,7 +488,7 @@ parse_input(bool prompts, bool *end)
 	setjmp(too_short);
 	mem_release(m);
 	depth = 0;
-	if (prompts)
+	if (interactive)
 		write(2, n > 0 ? "> " : "# ", 2);
 	can_grow = read_line(&line, &n);
 	text = n > 0 ? line : "";

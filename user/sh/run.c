@@ -1,10 +1,10 @@
 /* run.c - running the tree.
  *
- * Idea.       run() has a case for each kind of node and returns the exit status. Programs, pipelines, (...) and
- *             what is in the background run in forked children; builtins and functions run in the shell itself,
- *             with their redirections undone afterwards.
- *             A redirection is carried out by making the descriptor a copy of another (dup2); a pipe is two
- *             such descriptors, one in each of two children: neither program knows.
+ * Idea.       run() has a case for each kind of node and returns the exit status. Programs, pipelines, (...)
+ *             and what is in the background run in forked children; builtins and functions run in the shell
+ *             itself, with their redirections undone afterwards.
+ *             A redirection makes the descriptor a copy of another, by dup2; a pipe is two descriptors, one
+ *             given so to each of two children: neither program knows.
  * Invariants. I1 saved[] holds, the innermost last, what the redirections of builtins and functions hide.
  */
 #include "user/sh/sh.h"
@@ -166,8 +166,8 @@ assign(struct word *w, struct word *end, struct list *old, bool export)
 	}
 }
 
-/* Run a function, a builtin, or no command at all in the shell itself. What was assigned and redirected for it
- * is undone, except for no command's assignments and exec's redirections. */
+/* Run a function, a builtin, or no command at all in the shell itself. What was assigned and redirected for
+ * it is undone, except for no command's assignments and exec's redirections. */
 static int
 run_inside(struct node *n, struct word *first, char **argv, int argc)
 {
@@ -432,7 +432,7 @@ run(struct node *n)
 	depth--;
 	mem_release(m);
 	last_status = status;
-	if (option_e && status && !in_condition && (n->kind == N_SIMPLE || n->kind == N_PIPE || n->kind == N_SUBSHELL))
+	if (option_e && status && !in_condition && (n->kind <= N_PIPE || n->kind == N_SUBSHELL))
 		shell_exit(status);
 	return status;
 }

@@ -86,8 +86,8 @@ struct node {
 	char *text;             /* as written: for lists of jobs; of N_FUNCTION the body */
 };
 
-struct node *parse_line(const char **text);     /* to the end of a line; moves on behind it. NULL: it is empty */
-struct node *parse_input(bool prompts, bool *end);      /* a line from standard input, and more if it needs more */
+struct node *parse_line(const char **text);     /* to the end of a line, and moves there. NULL: it is empty */
+struct node *parse_input(bool *end);            /* a line from standard input, and more if it needs more */
 const char *skip(const char *p);                /* the end of a character, or a quoted or bracketed piece */
 size_t name_length(const char *s);              /* how long a variable's name is s? */
 
@@ -116,7 +116,7 @@ extern enum flow flow;                          /* one of these is on its way ou
 extern int flow_count;                          /* ... through so many loops */
 
 int run(struct node *n);
-void run_reset(void);                           /* after fail(): redirections and arguments as at the prompt */
+void run_reset(void);                           /* after fail(): be as at the prompt */
 _Noreturn void exec_program(char **argv);
 char *capture(const char *text);                /* the output of a command, for $(...) */
 char *function_name(const char *name);          /* the variable that holds a function's text */
@@ -140,12 +140,12 @@ extern pid_t last_background;                   /* $! */
 
 void job_init(void);
 pid_t job_fork(struct job *j, bool background); /* as fork; the child becomes part of the job */
-int job_wait(struct job *j);                    /* in the foreground. Returns: the status of its last process */
+int job_wait(struct job *j);                    /* in the foreground. Returns: its last process's status */
 void job_background(struct job *j);
 void job_report(void);                          /* before a prompt: say what has ended, and forget it */
 
 /* ---- builtin.c ---- */
 
 typedef int builtin_fn(char **argv);
-builtin_fn builtin_jobs, builtin_fg, builtin_wait;  /* in job.c */
+builtin_fn builtin_jobs, builtin_fg, builtin_wait;      /* in job.c */
 builtin_fn *builtin_find(const char *name);     /* NULL: not built in */
