@@ -80,7 +80,7 @@ static size_t *flush_begun;		/* by id: the event */
 static size_t position;			/* events played */
 static struct counts *counts;
 static uint64_t seed = 1;
-static const char *log_name;
+static const char *log_name, *program;
 static const char *first_log;		/* -m */
 static size_t first_point;
 static bool keep_going, quiet;
@@ -424,11 +424,11 @@ static void
 failure_say(size_t point, uint32_t variant)
 {
 	char text[6000];
-	char again[300];
+	char again[1000];
 	snprintf(again, sizeof(again), "make crash W=%s SEED=%llu POINT=%zu VARIANT=%u", workload(),
 	    (unsigned long long)seed, point, variant);
 	if (first_log)
-		snprintf(again, sizeof(again), "crashcheck -m %s -M %zu -s %llu -p %zu -v %u %s", first_log, first_point,
+		snprintf(again, sizeof(again), "%s -m %s -M %zu -s %llu -p %zu -v %u %s", program, first_log, first_point,
 		    (unsigned long long)seed, point, variant, log_name);
 	int n = snprintf(text, sizeof(text),
 	    "FAILED %s: power lost after event %zu of %zu, %zu writes pending, variant %u\n%s"
@@ -597,7 +597,8 @@ recovered_judge(const char *path, size_t point)
 	why[0] = 0;
 	if (fsck_judge(false, true) && contents_judge())
 		return 0;
-	printf("FAILED %s: power lost after event %zu, recovered by the kernel: %s", workload(), point, why);
+	printf("FAILED %s: power lost after event %zu, recovered by the kernel: %s"
+	    "  reproduce: %s -p %zu -i %s %s\n", workload(), point, why, program, point, path, log_name);
 	return 1;
 }
 
@@ -628,6 +629,7 @@ main(int argc, char **argv)
 	if (optind != argc - 1 || workers < 1 || workers > 16)
 		die("usage", "one recording is wanted, and 1 to 16 jobs");
 	log_name = argv[optind];
+	program = argv[0];
 	if (first_log)
 		model_load_first();
 	log_load(log_name);

@@ -15,7 +15,7 @@
  *             mutate: OPS times a few structure-aware changes to the image, checksums mended, each walked as above, all in one
  *             process; the n-th of seed s is the first of seed s+n. leave: the image as a power cut leaves it. spoil: only the changes.
  * Interface.  eclipsefs_sim random|large|walk|crash|mutate|spoil|leave IMAGE SEED OPS [1-in-N FSCK [verbose]]: one in N allocations
- *             fails; crash: at one in N writes the power fails. Compiled by clang with -fsanitize=fuzzer -Dmain=unused it is
+ *             fails, and with odd seeds one in 20 reads; crash: at one in N writes the power fails. Compiled by clang with -fsanitize=fuzzer -Dmain=unused it is
  *             a libFuzzer program for the same changes, on the image that EFS_IMAGE names.
  */
 #include "fs/eclipsefs/crc.h"
@@ -121,6 +121,7 @@ static char *image, *now, *durable;			/* what reads see; what a power cut leaves
 static struct pending pending[1 << 16];		/* writes since the last flush */
 static int npending;
 static bool broken;				/* the disk writes no more */
+static int fail_read;				/* 1 in so many reads fails, where allocations may fail, too */
 static void crash_maybe(void);
 
 static int
@@ -159,6 +160,8 @@ static int
 disk_move(enum bio_op op, uint64_t sector, void *buf, size_t n)
 {
 	if (sector >= disk.nsectors || n / SECTOR_SIZE > disk.nsectors - sector)
+		return -EIO;
+	if (op == BIO_READ && fail_read && fail_alloc && rnd(fail_read) == 0)
 		return -EIO;
 	if (now)
 		return ram_move(op, sector, buf, n);
@@ -678,7 +681,7 @@ op_create(void)
 		if (S_ISLNK(mode)) {
 			char buf[4096];
 			long n = ip->iops->readlink(ip, buf, sizeof(buf));
-			REQUIRE((n == -ENOMEM && fail_alloc) || (n == (long)strlen(target) && memcmp(buf, target, n) == 0));
+			REQUIRE(((n == -ENOMEM || n == -EIO) && fail_alloc) || (n == (long)strlen(target) && memcmp(buf, target, n) == 0));
 		}
 		inode_put(ip);
 	}
@@ -721,7 +724,7 @@ op_unlink(void)
 	bool keep = rnd(3) == 0 && S_ISREG(ip->mode) && ip->nlink == 1;
 	int err = dir->dops->unlink(dir, obj[o].name, strlen(obj[o].name), ip);
 	if (obj[o].isdir && has_children(o)) {
-		REQUIRE(err == -ENOTEMPTY || (fail_alloc && err == -ENOMEM) || broken);
+		REQUIRE(err == -ENOTEMPTY || (fail_alloc && (err == -ENOMEM || err == -EIO)) || broken);
 	} else if (fine(err)) {
 		obj_remove(o);
 		model_changed(obj[o].data, obj[obj[o].parent].data, 0);
@@ -757,7 +760,7 @@ op_rename(void)
 		memcpy(name, obj[over].name, sizeof(name));
 	int err = odir->dops->rename(odir, obj[o].name, strlen(obj[o].name), ip, ndir, name, strlen(name), target);
 	if (over > 0 && obj[over].isdir && has_children(over)) {
-		REQUIRE(err == -ENOTEMPTY || (fail_alloc && err == -ENOMEM) || broken);
+		REQUIRE(err == -ENOTEMPTY || (fail_alloc && (err == -ENOMEM || err == -EIO)) || broken);
 	} else if (fine(err)) {
 		uint32_t oldparent = obj[obj[o].parent].data;
 		if (over > 0)
@@ -1092,7 +1095,7 @@ crash_check(void)
 	broken = false;
 	crash_disk();
 	crash_rate = ++depth == 1 && rnd(3) == 0 ? 6 : 0;
-	fail_alloc = 0;
+	fail_alloc = fail_read = 0;
 	if (rnd(4) == 0)
 		crash_fsck();
 	REQUIRE(mount(0) == 0);
@@ -1177,6 +1180,7 @@ run_crash(int ops, int rate)
 	REQUIRE(mount(0) == 0);
 	crash_rate = rate;
 	int want = seed % 3 == 0 ? 30 : 0;
+	fail_read = seed % 2 ? 20 : 0;
 	for (int i = 0; i < ops; i++) {
 		bool change = rnd(4);
 		fail_alloc = change ? want : 0;
@@ -1553,6 +1557,7 @@ main(int argc, char **argv)
 		return 2;
 	seed = atoi(argv[3]);
 	fail_alloc = argc > 5 ? atoi(argv[5]) : 0;
+	fail_read = seed % 2 ? 20 : 0;
 	verbose = argc > 7;
 	if (strcmp(argv[1], "random") == 0)
 		run_random(atoi(argv[4]));
