@@ -4,6 +4,7 @@
  *             come of it is known only outside (labs/01-boot/test_boot.py draws the same numbers).
  */
 #include "kern/boot/bootinfo.h"
+#include "kern/boot/cpu.h"
 #include "kern/boot/observe.h"
 #include "kern/boot/print.h"
 #include "kern/boot/screen.h"
@@ -292,6 +293,21 @@ OBSERVE(1, symbols)
 	symbol_show((uint64_t)text_end - 1);
 	symbol_show((uint64_t)text_end);
 	symbol_show((uint64_t)text_start - 1);
+}
+
+/* How long it takes to find one: each address is asked for LOOKUPS times. */
+OBSERVE(1, symbols_quick)
+{
+	enum { LOOKUPS = 64 };
+	uint64_t size = (uint64_t)(text_end - text_start), off;
+
+	for (int i = 0; i < 40; i++) {
+		uint64_t addr = (uint64_t)text_start + observe_below(size), start = rdtsc();
+
+		for (int k = 0; k < LOOKUPS; k++)
+			ksym_find(addr, &off);
+		observe("cycles %lu", rdtsc() - start);
+	}
 }
 
 /* ---- backtraces: a walk through a wood ---- */

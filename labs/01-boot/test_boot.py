@@ -349,6 +349,14 @@ def test_symbols(run: Run):
         run.equal(int(off), addr - at, f"how far {addr:#x} is into {name}")
 
 
+def test_symbols_quick(run: Run):
+    """A binary search takes about as long wherever the address is; a linear one a thousand times longer at the other end."""
+    cycles = [int(m[1]) for m in run.observe("symbols_quick").all(r"cycles (\d+)")]
+    run.equal(len(cycles), 40, "addresses looked up")
+    run.check(max(cycles) < 6 * min(cycles), "wrong", "some addresses take far longer to find than others: a search that halves does not",
+              f"quickest {min(cycles)} cycles", f"slowest  {max(cycles)} cycles")
+
+
 def traces(run, console):
     """The function names of every backtrace between the lines `trace` and `traced`."""
     out, symbols = [], Symbols()
