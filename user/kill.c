@@ -46,7 +46,11 @@ main(int argc, char **argv)
 		return 2;
 	}
 	for (; i < argc; i++) {
-		if (kill(atoi(argv[i]), sig) < 0) {
+		char *end;
+		long pid = strtol(argv[i], &end, 10);
+
+		errno = EINVAL;
+		if (end == argv[i] || *end || kill(pid, sig) < 0) {
 			fprintf(stderr, "kill: %s: %s\n", argv[i], strerror(errno));
 			status = 1;
 		}
