@@ -24,6 +24,8 @@
 #include "lib/abi/errno.h"
 #include "lib/kern/string.h"
 
+#define AHEAD 32u			/* log blocks read at a time */
+
 /* An image (at: its log block) or a revoke (at: 0) of `block` by transaction seq. */
 struct note {
 	uint64_t block, seq;
@@ -33,6 +35,8 @@ struct note {
 struct scan {
 	struct journal *j;
 	uint32_t pos, left;		/* next ring block; how many may still be read (I2) */
+	uint8_t *ahead;			/* AHEAD blocks: those from ring block ahead_from on have been read */
+	uint32_t ahead_from, nahead;
 	struct note *notes;
 	uint32_t n, room;
 	uint64_t transactions;
@@ -60,6 +64,22 @@ note_add(struct scan *s, uint64_t block, uint64_t seq, uint32_t at)
 	return 0;
 }
 
+/* Read many log blocks at once, those from ring block `at` on. A bad one may lie behind the end of the log, where
+ * nobody will ask for it: then just this one. Returns 0 or -EIO. */
+static int
+scan_ahead(struct scan *s, uint32_t at)
+{
+	const uint32_t end = s->j->length, sectors = EFS_BLOCK / SECTOR_SIZE;
+	uint64_t sector = log_place(s->j, at) * sectors;
+
+	s->ahead_from = at;
+	s->nahead = end - at < AHEAD ? end - at : AHEAD;
+	if (block_rw(s->j->fs->bdev, BIO_READ, sector, s->ahead, s->nahead * sectors) == 0)
+		return 0;
+	s->nahead = 1;
+	return block_rw(s->j->fs->bdev, BIO_READ, sector, s->ahead, sectors);
+}
+
 /* The next block of the ring into buf. 1; 0: that was the whole ring; -EIO. */
 static int
 scan_next(struct scan *s, void *buf, uint32_t *at)
@@ -69,8 +89,13 @@ scan_next(struct scan *s, void *buf, uint32_t *at)
 	s->left--;
 	*at = s->pos;
 	s->pos = log_after(s->j, s->pos, 1);
-	int err = log_block_read(s->j, log_place(s->j, *at), buf);
-	return err ? err : 1;
+	if (*at < s->ahead_from || *at - s->ahead_from >= s->nahead) {
+		int err = scan_ahead(s, *at);
+		if (err)
+			return err;
+	}
+	memcpy(buf, s->ahead + (*at - s->ahead_from) * EFS_BLOCK, EFS_BLOCK);
+	return 1;
 }
 
 static bool
@@ -288,7 +313,8 @@ journal_recover(struct journal *j)
 		return 0;
 	s.control = kmalloc(EFS_BLOCK);
 	s.image = kmalloc(EFS_BLOCK);
-	err = s.control && s.image ? scan_all(&s, start) : -ENOMEM;
+	s.ahead = kmalloc(AHEAD * EFS_BLOCK);
+	err = s.control && s.image && s.ahead ? scan_all(&s, start) : -ENOMEM;
 	if (!err && s.transactions && j->fs->bdev->readonly) {
 		klog(LOG_ERR, "eclipsefs %s: the journal must be replayed, but the disk is read-only\n", j->fs->bdev->name);
 		err = -EROFS;
@@ -304,6 +330,7 @@ journal_recover(struct journal *j)
 			s.transactions, written, (clock_ns() - began) / 1000000);
 	kfree(s.control);
 	kfree(s.image);
+	kfree(s.ahead);
 	kfree(s.notes);
 	return err ? err : (long)s.transactions;
 }
