@@ -32,7 +32,7 @@ def compare(chosen, results, baseline):
     """Prints a line per submission; returns how many got another verdict than declared."""
     by_name, wrong = {r["name"]: r for r in results}, 0
     for s in chosen:
-        r = by_name.get(shown(s.name.replace("/", "\u2215")))
+        r = by_name.get(shown(s.sent()))
         trouble = "no result" if r is None else s.expect(r, baseline)
         wrong += bool(trouble)
         said = f"{r['score']:>3}/{r['total']} {r['seconds']['total']:>6.1f} s  {r['verdict'][:70]}" if r else ""

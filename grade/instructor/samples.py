@@ -46,6 +46,10 @@ class Sample:
         self.name, self.make, self.most, self.least = name, make, most, least
         self.classes, self.says, self.allows = classes, says, allows
 
+    def sent(self):
+        """The name that lies in SUBMISSIONS."""
+        return self.name.replace("/", "\u2215")
+
     def expect(self, r, baseline):
         """What is wrong with the result, or None. `most` 0 means: no more than the tree as handed out gets."""
         share = r["score"] / r["total"]
@@ -455,6 +459,6 @@ def write(samples, maker, folder):
     """Writes the samples into SUBMISSIONS `folder`."""
     os.makedirs(folder, exist_ok=True)
     for s in samples:
-        s.make(maker, os.path.join(folder, s.name.replace("/", "\u2215")))
+        s.make(maker, os.path.join(folder, s.sent()))
 
 

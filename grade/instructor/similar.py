@@ -70,7 +70,7 @@ def tokens(text):
 
 def percentages(texts):
     """{(a, b): how much of a is found in b} by sim_c, which reads what students wrote and so runs in a box."""
-    script = f'cd "$W" && tar -x && ls | grep "[.]c$" | sim_c -p -e -s -r {RUN} -t 1 -i'
+    script = f'cd "$W" && tar -x && ls | grep "[.]c$" | sim_c -a -p -e -s -r {RUN} -t 1 -i'
     done = box.run(script, tar({f"{i}.c": t.encode() for i, t in texts.items()}),
                    box.Limits(seconds=1800, cpu=1800, memory=4 << 30))
     out = {}
