@@ -286,6 +286,16 @@ fpu_restore(uint64_t fp)
 	return 0;
 }
 
+/* The handler may have chosen another stack: what counts is what the frame says, unless that makes no sense. */
+static void
+altstack_restore(struct sigthread *st, const stack_t *saved)
+{
+	if (saved->ss_flags & SS_DISABLE)
+		st->alt = (stack_t){ .ss_flags = SS_DISABLE };
+	else if (saved->ss_size >= MINSIGSTKSZ)
+		st->alt = (stack_t){ .ss_sp = saved->ss_sp, .ss_size = saved->ss_size };
+}
+
 static long
 sys_rt_sigreturn(void)
 {
@@ -300,11 +310,8 @@ sys_rt_sigreturn(void)
 		return 0;
 	}
 	context_restore(tf, &uc.uc_mcontext);
-	if (!on_altstack(st, tf->rsp) && !(uc.uc_stack.ss_flags & SS_DISABLE) &&
-	    uc.uc_stack.ss_size >= MINSIGSTKSZ) {
-		st->alt = uc.uc_stack;
-		st->alt.ss_flags = 0;
-	}
+	if (!on_altstack(st, tf->rsp))
+		altstack_restore(st, &uc.uc_stack);
 	signal_set_mask(uc.uc_sigmask);
 	return tf->rax;
 }
