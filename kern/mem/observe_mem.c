@@ -258,7 +258,10 @@ map_step(uint64_t va)
 		break;
 	default:
 		e = pt_walk(&tree, va, false);
-		observe("find %#lx: %#lx", va, e ? *e : 0);
+		if (e)
+			observe("find %#lx: %#lx", va, *e);
+		else
+			observe("find %#lx: no table", va);
 	}
 }
 

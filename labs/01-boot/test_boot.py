@@ -236,10 +236,8 @@ def last_setup(events):
 def test_serial_silent(run: Run):
     """Nobody takes the bytes. The kernel waits once, about a second of its own time, and goes on."""
     obs = run.observe("serial_silent", reads_console=False, icount=False, cpu_limit=12)
-    m = re.fullmatch(r"all (\d+) longest (\d+)", obs.lines[-1] if obs.lines else "")
-    run.check(m, "wrong", "the function did not get to its end", str(obs.lines))
-    run.check(int(m[1]) < 6000, "wrong", f"the kernel spent {m[1]} million cycles with a port that is silent; "
-              "after the first 2000 million it should try only once each time")
+    (waited,) = obs.numbers(r"waited (\d+) times")
+    run.check(waited < 3, "wrong", f"{waited} writes waited for a port that is silent; only the first should: the next ones try once")
 
 
 # ---------------------------------------------------------------- consoles and log

@@ -220,13 +220,14 @@ class Tree:
     """The mappings that the kernel was asked for."""
 
     def __init__(self):
-        self.leaf = {}
+        self.leaf, self.tables = {}, set()
 
     def map_one(self, random, va):
         pa, flags = random.below(1 << 34) << 12, FLAGS[random.below(6)]
         if va in self.leaf:
             return f"is {va:#x}: {self.leaf[va]:#x}"
         self.leaf[va] = pa | flags | P
+        self.tables.add(va >> 21)
         return f"map {hexa(va)} to {hexa(pa)} flags {hexa(flags)}: 0"
 
 
@@ -267,7 +268,7 @@ def test_map_unmap(run: Run):
         elif step == 1:
             want.append(f"unmap {hexa(va)}: {hexa(tree.leaf.pop(va, 0))}")
         else:
-            want.append(f"find {hexa(va)}: {hexa(tree.leaf.get(va, 0))}")
+            want.append(f"find {hexa(va)}: {hexa(tree.leaf.get(va, 0)) if va >> 21 in tree.tables else 'no table'}")
     run.equal(obs.lines, want, "mappings that come and go")
 
 
