@@ -208,7 +208,7 @@ def letter(outcome, test):
     if test not in outcome.kills:
         return " " if not outcome.trouble else "?"
     kind = outcome.kills[test]
-    return {"": ".", "no-build": "N", "not-written": "n", "grader": "g"}.get(kind, kind[0].upper())
+    return {"": ".", "no-build": "N", "not-written": "n", "grader": "g"}.get(kind, kind[:1].upper())
 
 
 def work(number, jobs, todo, built, top, show):
