@@ -254,6 +254,7 @@ void
 efs_buf_dirty(struct efs *fs, struct ebuf *b)
 {
 	buf_mark(fs, b);
+	b->sealed = false;
 	if (fs->txn->dirty)
 		fs->txn->dirty(fs, b);
 }
@@ -290,8 +291,9 @@ batch_fill(struct efs *fs)
 		struct ebuf *b = list_entry(list_pop_front(&fs->dirty), struct ebuf, link);
 		if (b->magic == EBUF_SUPER)
 			efs_super_seal((struct efs_super *)b->data);
-		else
+		else if (!b->sealed)
 			efs_mb_seal(b->data);
+		b->sealed = true;
 		w->b = b;
 		w->vec = (struct bio_vec){ .phys = V2P(b->data), .len = EFS_BLOCK };
 		w->bio = (struct bio){

@@ -369,6 +369,19 @@ size_advance(struct inode *ip, struct einode *ei, uint64_t last)
 	}
 }
 
+/* Store the inode in the transaction under way, attributes and all, so that the VFS need not ask for it; always, or
+ * only if it would. Returns 0; -errno: it will ask again. */
+static int
+attributes_store(struct efs *fs, struct inode *ip, bool always)
+{
+	bool newer = __atomic_fetch_and(&ip->flags, ~(uint32_t)I_DIRTY, __ATOMIC_ACQ_REL) & I_DIRTY;
+	int err = newer || always ? efs_inode_store(fs, ip) : 0;
+
+	if (err)
+		inode_dirty(ip);
+	return err;
+}
+
 /* Choose blocks for the first of n pages, as many as one transaction takes, and start the writes.
  * Requires: in a transaction. Returns how many pages, with *err 0; fewer or none, with *err. */
 static int
@@ -389,8 +402,8 @@ pages_place(struct efs *fs, struct inode *ip, struct page **pages, int n, int *e
 		tail_zero(ip, pages[done - 1]);
 		size_advance(ip, einode_of(ip), first + done - 1);
 	}
-	if (done > 0 || einode_of(ip)->changed)
-		efs_inode_store(fs, ip);
+	if (einode_of(ip)->changed)		/* else there are only new times, which can wait */
+		attributes_store(fs, ip, true);
 	if (done > 0)
 		pages_start(fs, BIO_WRITE, pages, done, blocks, di->blocks != had || di->size != size);
 	return done;
@@ -455,24 +468,8 @@ data_truncate(struct inode *ip, uint64_t size)
 	return err ? err : stored;
 }
 
-/* Store the attributes if the VFS has newer ones. Returns 0; -errno: the VFS will ask again. */
-static int
-attributes_store(struct efs *fs, struct inode *ip)
-{
-	if (!(__atomic_fetch_and(&ip->flags, ~(uint32_t)I_DIRTY, __ATOMIC_ACQ_REL) & I_DIRTY))
-		return 0;
-	int err = efs_begin(fs);
-	if (!err) {
-		err = efs_inode_store(fs, ip);
-		efs_end(fs);
-	}
-	if (err)
-		inode_dirty(ip);
-	return err;
-}
-
-/* inode_ops.fsync: the pages have been written; make everything that leads to them durable. datasync: mere
- * times need not be, for a regular file.
+/* inode_ops.fsync: the pages are under way; make them, and everything that leads to them, durable. datasync: mere
+ * times need not be, for a regular file. A journal waits for all data before it flushes; without it we do.
  *
  * Does:    commits only if something of this inode is in the running transaction; else what was written over what was
  *          there needs nothing but a flush.
@@ -486,14 +483,21 @@ data_fsync(struct inode *ip, bool datasync)
 	int err = fs->damaged ? -EIO : 0;		/* nothing is promised any more */
 
 	datasync = datasync && S_ISREG(ip->mode);
-	if (!err && !datasync)
-		err = attributes_store(fs, ip);
+	if (!err && !datasync && __atomic_load_n(&ip->flags, __ATOMIC_ACQUIRE) & I_DIRTY) {
+		err = efs_begin(fs);
+		if (!err) {
+			err = attributes_store(fs, ip, false);
+			efs_end(fs);
+		}
+	}
 	if (err)
 		return err == -EROFS ? 0 : err;
 	mutex_lock(&fs->lock);
 	uint64_t epoch = fs->epoch;
 	bool needed = (datasync ? ei->changed_in : ei->stored_in) == epoch;
 	mutex_unlock(&fs->lock);
+	if (!needed || !fs->txn->commit)
+		pagecache_wait(ip);
 	return needed ? efs_commit_since(fs, epoch) : efs_flush(fs);
 }
 

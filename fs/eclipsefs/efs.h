@@ -38,6 +38,7 @@ struct ebuf {
 	uint32_t magic;			/* [f] what it is: EFS_MB_*, EBUF_* */
 	uint32_t refs;			/* [f] users now; only clean ones without users are thrown out */
 	bool dirty;			/* [f] differs from its home place */
+	bool sealed;			/* [f] its checksum is right, nothing has changed since */
 	uint8_t *data;			/* [f] EFS_BLOCK bytes */
 	void *journal;			/* [j] */
 	uint64_t seq;			/* [j] transaction that changed it last */

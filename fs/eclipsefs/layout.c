@@ -64,6 +64,13 @@ efs_super_seal(struct efs_super *sb)
 	sb->crc = super_crc(sb);
 }
 
+/* CRC-32C of all bytes of a sealed superblock. */
+uint32_t
+efs_super_image_crc(const struct efs_super *sb)
+{
+	return crc32c_insert(sb->crc, sb->crc, sizeof(sb->zero2));
+}
+
 struct area { uint64_t start, blocks; };
 
 /* The four areas: each inside EFS_FIRST_AREA..data_start-1, none overlapping. */
@@ -127,29 +134,51 @@ efs_super_check(const struct efs_super *sb, uint64_t device_blocks)
 void
 efs_mb_init(void *block, uint32_t magic, uint64_t number, uint32_t fsid, uint32_t owner)
 {
-	struct efs_mb *mb = block;
 	__builtin_memset(block, 0, EFS_BLOCK);
-	mb->magic = magic;
-	mb->block = number;
-	mb->fsid = fsid;
-	mb->owner = owner;
+	efs_mb_head(block, magic, number, fsid, owner);
 }
 
-static uint32_t
-mb_crc(const void *block)
+/* Only its head. */
+void
+efs_mb_head(void *block, uint32_t magic, uint64_t number, uint32_t fsid, uint32_t owner)
 {
-	static const uint32_t zero;
-	const uint8_t *p = block;
-	uint32_t crc = crc32c(0, p, offsetof(struct efs_mb, crc));
-	crc = crc32c(crc, &zero, sizeof(zero));
-	return crc32c(crc, p + 8, EFS_BLOCK - 8);
+	*(struct efs_mb *)block = (struct efs_mb){ .magic = magic, .block = number, .fsid = fsid, .owner = owner };
+}
+
+/* The checksum of a block of which all after the first `used` bytes is zero. */
+static uint32_t
+mb_crc(const void *block, uint32_t used)
+{
+	struct efs_mb head = *(const struct efs_mb *)block;
+	uint32_t end = (used + 511) & ~511u;
+
+	head.crc = 0;
+	uint32_t crc = crc32c(0, &head, sizeof(head));
+	crc = crc32c(crc, (const uint8_t *)block + sizeof(head), end - sizeof(head));
+	return end < EFS_BLOCK ? crc32c_zeros(crc, EFS_BLOCK - end) : crc;
 }
 
 /* Set the checksum of a metadata block. Done last before it is written. */
 void
 efs_mb_seal(void *block)
 {
-	((struct efs_mb *)block)->crc = mb_crc(block);
+	efs_mb_seal_short(block, EFS_BLOCK);
+}
+
+/* The same, when all after the first `used` bytes is known to be zero. Requires: used > 0. */
+void
+efs_mb_seal_short(void *block, uint32_t used)
+{
+	((struct efs_mb *)block)->crc = mb_crc(block, used);
+}
+
+/* CRC-32C of all bytes of a sealed block, the checksum in its head, too: only that has to be counted in. */
+uint32_t
+efs_mb_image_crc(const void *block)
+{
+	uint32_t crc = ((const struct efs_mb *)block)->crc;
+
+	return crc32c_insert(crc, crc, EFS_BLOCK - offsetof(struct efs_mb, crc) - sizeof(crc));
 }
 
 /* Whether `block` is what belongs in block `number`: the right kind, place, file system, owner, and
@@ -160,7 +189,7 @@ efs_mb_check(const void *block, uint32_t magic, uint64_t number, uint32_t fsid, 
 	const struct efs_mb *mb = block;
 	if (mb->magic != magic)
 		return "wrong kind of block";
-	if (mb->crc != mb_crc(block))
+	if (mb->crc != mb_crc(block, EFS_BLOCK))
 		return "bad checksum";
 	if (mb->block != number)
 		return "block from another place";

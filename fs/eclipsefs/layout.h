@@ -52,10 +52,14 @@ uint32_t efs_name_hash(const void *name, size_t len);
 bool efs_name_ok(const void *name, size_t len);
 
 void efs_super_seal(struct efs_super *sb);
+uint32_t efs_super_image_crc(const struct efs_super *sb);
 const char *efs_super_check(const struct efs_super *sb, uint64_t device_blocks);
 
 void efs_mb_init(void *block, uint32_t magic, uint64_t number, uint32_t fsid, uint32_t owner);
+void efs_mb_head(void *block, uint32_t magic, uint64_t number, uint32_t fsid, uint32_t owner);
 void efs_mb_seal(void *block);
+void efs_mb_seal_short(void *block, uint32_t used);
+uint32_t efs_mb_image_crc(const void *block);
 const char *efs_mb_check(const void *block, uint32_t magic, uint64_t number, uint32_t fsid, uint32_t owner);
 
 bool efs_imap_block_used(const struct efs_bitmap *map, uint32_t bit);

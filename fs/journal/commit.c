@@ -1,17 +1,18 @@
 /* commit.c - the running transaction, its commit, and the way home.                            (lab 9)
  *
- * Idea.       Which buffers belong to the running transaction needs no list: they are the dirty ones with b->seq == j->seq. A
- *             commit, in the order that makes it safe:
+ * Idea.       Which buffers belong to the running transaction needs no list: they are the dirty ones with
+ *             b->seq == j->seq. A commit, in the order that makes it safe:
  *
- *                 wait for file data under way                                   J2
- *                 write control blocks and images, then flush if there was data  J2
- *                 write the commit block, flush                                  the transaction is durable now
- *                 hand out what it freed                                         J3
+ *                 write control blocks and images
+ *                 if there is new file data: wait for it, flush; if some failed, there
+ *                 is no commit                                                         J2
+ *                 write the commit block, flush                    the transaction is durable now
+ *                 hand out what it freed                                               J3
  *
- *             Many operations share one commit: it runs when somebody waits for durability (fsync, sync), when the flusher comes
- *             by, and when the log or the cache runs full.
+ *             Many operations share one commit: it runs when somebody waits for durability (fsync, sync),
+ *             when the flusher comes by, and when the log or the cache runs full.
  * Interface.  journal.h; called through struct efs_txn_ops.
- * Invariants. journal.h's J1 to J6.
+ * Invariants. journal.h's J1 to J6, J8.
  * Locks.      fs->lock, held by all callers through the whole commit.
  */
 #include "fs/journal/journal.h"
@@ -22,6 +23,7 @@
 #include "kern/mem/kheap.h"
 #include "kern/trap/clock.h"
 #include "lib/abi/errno.h"
+#include "lib/kern/string.h"
 
 static bool
 in_running(const struct journal *j, const struct ebuf *b)
@@ -53,6 +55,8 @@ journal_dirty(struct efs *fs, struct ebuf *b)
 	if (!in_running(j, b)) {
 		b->seq = j->seq;
 		j->nrunning++;
+		list_remove(&b->link);
+		list_push_back(&fs->dirty, &b->link);
 	}
 }
 
@@ -84,7 +88,7 @@ busy_map(struct journal *j, uint64_t k)
 	return *map;
 }
 
-/* Set or clear the bits of [block, block+len) in fs->busy. Setting returns -ENOMEM when there is no bitmap to set them in. */
+/* Set or clear the bits of [block, block+len) in fs->busy. Setting returns -ENOMEM: no bitmap for them. */
 static int
 busy_change(struct journal *j, uint64_t block, uint64_t len, bool value)
 {
@@ -104,7 +108,8 @@ busy_change(struct journal *j, uint64_t block, uint64_t len, bool value)
 
 /* The running transaction frees these blocks: J3, and J6 for metadata.
  *
- * Does:     keeps them from being handed out before the commit. The memory for that was gotten by journal_begin.
+ * Does:     keeps them from being handed out before the commit. The memory for that was gotten by
+  * journal_begin.
  */
 void
 journal_freed(struct efs *fs, uint64_t block, uint64_t len, bool metadata)
@@ -129,7 +134,8 @@ journal_freed(struct efs *fs, uint64_t block, uint64_t len, bool metadata)
 
 /* ---- the commit ---- */
 
-/* The log cannot be trusted to take more: no further changes; what is committed is replayed at the next mount. */
+/* The log cannot be trusted to take more: no further changes (J8); what is committed is replayed at the next
+ * mount. */
 static int
 journal_abort(struct journal *j, const char *what, int err)
 {
@@ -137,7 +143,8 @@ journal_abort(struct journal *j, const char *what, int err)
 	return -EIO;
 }
 
-/* Note in the superblock at home that damage was seen; of the running transaction nothing may reach the disk (J1). */
+/* Note in the superblock at home that damage was seen; of the running transaction nothing may go there
+ * (J1). */
 static int
 errors_mark(struct journal *j)
 {
@@ -160,48 +167,64 @@ controls_need(struct journal *j, uint32_t n)
 		int err = array_room((void **)&j->control, j->ncontrol, &j->room_control, sizeof(*j->control));
 		if (err)
 			return err;
-		if (!(j->control[j->ncontrol] = kmalloc(EFS_BLOCK)))
+		if (!(j->control[j->ncontrol] = kzalloc(EFS_BLOCK)))
 			return -ENOMEM;
 	}
 	return 0;
 }
 
+/* The buffers of the running transaction: how many; *first is the first of them in fs->dirty, where they
+ * are the last. */
 static uint32_t
-running_count(struct journal *j)
+running_count(struct journal *j, struct list **first)
 {
+	struct list *at = &j->fs->dirty;
 	uint32_t n = 0;
 
-	list_for_each(b, &j->fs->dirty, struct ebuf, link)
-		n += in_running(j, b);
+	for (; at->prev != &j->fs->dirty && in_running(j, list_entry(at->prev, struct ebuf, link)); n++)
+		at = at->prev;
+	*first = at;
 	return n;
 }
 
-/* The next buffer of the running transaction at or after link `at` in the dirty list, sealed as it will be at home. */
-static struct ebuf *
-running_next(struct journal *j, struct list **at)
+/* Seal a buffer as it will be at home. Returns the checksum of all of it. */
+static uint32_t
+image_seal(struct journal *j, struct ebuf *b)
 {
-	for (; *at != &j->fs->dirty; *at = (*at)->next) {
-		struct ebuf *b = list_entry(*at, struct ebuf, link);
-		if (!in_running(j, b))
-			continue;
-		*at = (*at)->next;
-		if (b->magic == EBUF_SUPER) {
-			((struct efs_super *)b->data)->seq = j->seq;
-			efs_super_seal((struct efs_super *)b->data);
-		} else {
-			((struct efs_mb *)b->data)->seq = j->seq;
-			efs_mb_seal(b->data);
-		}
-		return b;
+	b->sealed = true;
+	if (b->magic == EBUF_SUPER) {
+		((struct efs_super *)b->data)->seq = j->seq;
+		efs_super_seal((struct efs_super *)b->data);
+		return efs_super_image_crc((struct efs_super *)b->data);
 	}
-	return NULL;
+	((struct efs_mb *)b->data)->seq = j->seq;
+	efs_mb_seal(b->data);
+	return efs_mb_image_crc(b->data);
 }
 
-/* A control block's head: its number is its place on the disk. */
+/* How many bytes of a control block are in use; the rest is zero. */
+static uint32_t
+control_used(const void *block)
+{
+	const struct efs_jdesc *d = block;
+	const struct efs_jrevoke *r = block;
+
+	switch (d->mb.magic) {
+	case EFS_MB_JDESC:
+		return offsetof(struct efs_jdesc, tags) + d->count * sizeof(d->tags[0]);
+	case EFS_MB_JREVOKE:
+		return offsetof(struct efs_jrevoke, blocks) + r->count * sizeof(r->blocks[0]);
+	default:
+		return offsetof(struct efs_jcommit, zero);
+	}
+}
+
+/* Empty a control block and give it a head: its number is its place on the disk. */
 static void
 control_init(struct journal *j, void *block, uint32_t magic)
 {
-	efs_mb_init(block, magic, log_place(j, j->head), j->fs->sb->fsid, 0);
+	memset(block, 0, control_used(block));
+	efs_mb_head(block, magic, log_place(j, j->head), j->fs->sb->fsid, 0);
 	((struct efs_mb *)block)->seq = j->seq;
 }
 
@@ -210,15 +233,15 @@ control_seal(void *block, uint32_t chain)
 {
 	struct efs_mb *mb = block;
 
-	efs_mb_seal(mb);
+	efs_mb_seal_short(mb, control_used(mb));
 	return crc32c(chain, &mb->crc, sizeof(mb->crc));
 }
 
-/* Write descriptors with their images. Returns the chain of checksums; *used: control blocks used up. */
+/* Write descriptors with their images, from link `at` of the dirty list on. Returns the chain of checksums;
+ * *used: control blocks used up. */
 static uint32_t
-images_write(struct journal *j, uint32_t images, uint32_t *used)
+images_write(struct journal *j, struct list *at, uint32_t images, uint32_t *used)
 {
-	struct list *at = j->fs->dirty.next;
 	uint32_t chain = 0;
 
 	while (images > 0) {
@@ -228,10 +251,10 @@ images_write(struct journal *j, uint32_t images, uint32_t *used)
 		control_init(j, d, EFS_MB_JDESC);
 		d->count = n;
 		d->index = (*used)++;
-		for (uint32_t i = 0; i < n; i++) {
-			batch[i] = running_next(j, &at);
+		for (uint32_t i = 0; i < n; i++, at = at->next) {
+			batch[i] = list_entry(at, struct ebuf, link);
 			d->tags[i].block = batch[i]->block;
-			d->tags[i].crc = crc32c(0, batch[i]->data, EFS_BLOCK);
+			d->tags[i].crc = image_seal(j, batch[i]);
 		}
 		chain = control_seal(d, chain);
 		log_write(j, d);
@@ -258,24 +281,46 @@ revokes_write(struct journal *j, uint32_t chain, uint32_t *used)
 	return chain;
 }
 
+/* Until no file data is under way: a flush that comes now covers all of it. */
+static void
+data_wait(struct efs *fs)
+{
+	wait_event(&efs_data_wait, !__atomic_load_n(&fs->ndata, __ATOMIC_ACQUIRE), (void *)NULL);
+}
+
+/* File data that the running transaction makes reachable, and what there is of that in the log so far,
+ * becomes durable; both are under way at the same time. Returns 0 or the first error; nothing is under way
+ * any more. */
+static int
+data_durable(struct journal *j)
+{
+	struct efs *fs = j->fs;
+
+	log_start(j);
+	data_wait(fs);
+	int err = log_wait(j), lost = __atomic_load_n(&fs->data_error, __ATOMIC_RELAXED);
+	if (!err)
+		err = lost ? lost : block_flush(fs->bdev);
+	if (!err)
+		fs->data_written = false;
+	return err;
+}
+
 /* Write the running transaction and make it durable. Returns 0 or the first error. */
 static int
-transaction_write(struct journal *j, uint32_t images)
+transaction_write(struct journal *j, struct list *first, uint32_t images)
 {
 	struct efs *fs = j->fs;
 	uint32_t used = 0, chain;
 
-	chain = images_write(j, images, &used);
+	chain = images_write(j, first, images, &used);
 	chain = revokes_write(j, chain, &used);
 	if (fs->data_written) {
-		int err = log_wait(j);             /* J2: not even in the device's cache may the commit come first */
-		if (!err)
-			err = block_flush(fs->bdev);
+		int err = data_durable(j);         /* J2: not even in the device's cache may the commit come first */
 		if (err)
 			return err;
-		fs->data_written = false;
 	}
-	assert(!fs->ndata && !fs->data_error);		/* J2 */
+	assert(!fs->data_written && !fs->data_error);	/* J2 */
 	struct efs_jcommit *commit = (struct efs_jcommit *)j->control[used];
 	uint64_t now = clock_wall_ns();
 	control_init(j, commit, EFS_MB_JCOMMIT);
@@ -284,8 +329,10 @@ transaction_write(struct journal *j, uint32_t images)
 	commit->chain = chain;
 	commit->time = now / NSEC;
 	commit->time_ns = now % NSEC;
-	efs_mb_seal(commit);
+	control_seal(commit, 0);
 	log_write(j, commit);
+	log_start(j);
+	data_wait(fs);
 	int err = log_wait(j);
 	return err ? err : block_flush(fs->bdev);
 }
@@ -308,7 +355,8 @@ transaction_end(struct journal *j, uint32_t blocks)
 static int
 checkpoint(struct journal *j, bool close)
 {
-	assert(running_count(j) == 0);			/* J1 */
+	list_for_each(b, &j->fs->dirty, struct ebuf, link)
+		assert(!in_running(j, b));		/* J1 */
 	int err = efs_bufs_write(j->fs);
 
 	if (!err)
@@ -325,35 +373,32 @@ checkpoint(struct journal *j, bool close)
 
 /* Make all ended transactions durable (efs_txn_ops.commit).
  *
- * Returns:  1: done, and the device's cache was flushed; 0: there was nothing to commit; -EIO: the file system is (now)
- *           read-only; -ENOMEM: nothing was written, try again.
+ * Returns:  1: done, and the device's cache was flushed; 0: there was nothing to commit; -EIO: the file
+ *           system is (now) read-only; -ENOMEM: nothing was written, try again.
  */
 int
 journal_commit(struct efs *fs)
 {
 	struct journal *j = journal_of(fs);
 	uint32_t images, blocks;
+	struct list *first;
 
 	if (fs->damaged)
 		return fs->sb->state & EFS_ERRORS ? errors_mark(j) : 0;
-	wait_event(&efs_data_wait, !__atomic_load_n(&fs->ndata, __ATOMIC_ACQUIRE), (void *)NULL);    /* J2 */
-	int err = __atomic_load_n(&fs->data_error, __ATOMIC_RELAXED);
-	if (err) {
-		journal_abort(j, "data that this transaction would show", err);
-		return errors_mark(j);
-	}
-	images = j->nrunning ? running_count(j) : 0;
-	if (!images && !j->nfreed)
+	images = running_count(j, &first);
+	if (!images && !j->nfreed) {
+		data_wait(fs);
 		return 0;
+	}
 	blocks = blocks_needed(images, j->nrevoked);
 	if (blocks > log_free(j))
 		return journal_abort(j, "a transaction larger than the log", -ENOSPC);
 	if (controls_need(j, blocks - images))
 		return -ENOMEM;
 	uint32_t end = log_after(j, j->head, blocks);
-	err = transaction_write(j, images);
+	int err = transaction_write(j, first, images);
 	if (err) {
-		journal_abort(j, "write", err);
+		journal_abort(j, fs->data_error ? "data that this transaction would show" : "write", err);
 		return errors_mark(j);
 	}
 	assert(j->head == end);				/* J4 */
@@ -405,8 +450,8 @@ journal_full(struct efs *fs)
 		j->nfreed + FREED_STEP / 2 > j->room_freed || fs->ndirty > 2 * fs->limit;
 }
 
-/* Before each transaction (efs_txn_ops.begin): there must be room in the log and memory for it, whatever it does; and on a full
- * disk, blocks freed by those before it.
+/* Before each transaction (efs_txn_ops.begin): there must be room in the log and memory for it, whatever it
+ * does; and on a full disk, blocks freed by those before it.
  * Returns 0, -ENOMEM; the error of the commit or checkpoint that was needed. */
 int
 journal_begin(struct efs *fs)

@@ -88,6 +88,7 @@ static inline struct journal *journal_of(struct efs *fs) { return fs->journal; }
 
 /* log.c: the ring. All may sleep; fs->lock held. */
 int  log_write(struct journal *j, void *block);	/* queue a block at head; it must stay until log_wait */
+void log_start(struct journal *j);			/* all queued blocks are on their way */
 int  log_wait(struct journal *j);			/* all queued blocks are written: 0 or the first error */
 uint64_t log_place(const struct journal *j, uint32_t ring);	/* where ring block lies on the disk */
 uint32_t log_after(const struct journal *j, uint32_t ring, uint32_t n);

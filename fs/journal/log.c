@@ -42,8 +42,8 @@ io_done(struct bio *b)
 	waitq_wake_all(&log_io_wait);
 }
 
-static void
-io_submit(struct journal *j)
+void
+log_start(struct journal *j)
 {
 	struct log_io *io = j->open;
 
@@ -88,7 +88,7 @@ log_write(struct journal *j, void *block)
 	io->vec[io->bio.nvec++] = (struct bio_vec){ .phys = V2P(block), .len = EFS_BLOCK };
 	uint32_t next = log_after(j, j->head, 1);
 	if (io->bio.nvec == BIO_NVEC || next != j->head + 1)
-		io_submit(j);
+		log_start(j);
 	j->head = next;
 	return 0;
 }
@@ -96,7 +96,7 @@ log_write(struct journal *j, void *block)
 int
 log_wait(struct journal *j)
 {
-	io_submit(j);
+	log_start(j);
 	wait_event(&log_io_wait, io_all_idle(j), (void *)NULL);
 	return __atomic_exchange_n(&j->error, 0, __ATOMIC_ACQ_REL);
 }

@@ -106,6 +106,7 @@ static int
 bdev_iflush(struct inode *ip, bool datasync)
 {
 	(void)datasync;
+	pagecache_wait(ip);
 	return block_flush(ip->priv);
 }
 

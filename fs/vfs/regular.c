@@ -60,21 +60,17 @@ static long
 regular_write(struct file *f, uint64_t ubuf, size_t n, uint64_t *pos)
 {
 	struct inode *ip = f->inode;
-	uint64_t start;
 
 	if (f->path.mnt && path_readonly(&f->path))
 		return -EROFS;
 	mutex_lock(&ip->lock);
 	if (f->flags & O_APPEND)
 		*pos = ip->size;
-	start = *pos;
 	drop_setid(ip);
 	long r = pagecache_write_user(ip, ubuf, n, pos);
 	mutex_unlock(&ip->lock);
 	if (r > 0 && f->flags & (O_SYNC | O_DSYNC)) {
-		int err = pagecache_sync(ip, start >> PAGE_SHIFT, (*pos - 1) >> PAGE_SHIFT, true);
-		if (!err)
-			err = inode_sync(ip, (f->flags & O_SYNC) != O_SYNC);
+		int err = inode_sync(ip, (f->flags & O_SYNC) != O_SYNC);
 		if (err)
 			return err;
 	}

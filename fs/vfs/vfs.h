@@ -134,8 +134,8 @@ struct inode_ops {
 	int (*read_pages)(struct inode *ip, struct page **pages, int n);
 	int (*write_pages)(struct inode *ip, struct page **pages, int n);
 	int (*reserve)(struct inode *ip, uint64_t off, uint64_t len);
-	/* after the cache wrote the pages: make attributes and everything needed to find them durable, incl.
-	 * block_flush */
+	/* the cache has started to write the pages: make them (pagecache_wait), attributes and everything needed to
+	 * find them durable, incl. block_flush. Whether the pages could be written, the cache says */
 	int (*fsync)(struct inode *ip, bool datasync);
 	/* refresh attributes before stat (procfs); NULL: ip holds them */
 	int (*attr)(struct inode *ip);
@@ -225,6 +225,13 @@ int  pagecache_get(struct inode *ip, uint64_t index, struct page **out);
 long pagecache_read(struct inode *ip, uint64_t off, void *buf, size_t n);
 /* write dirty pages; reports and clears wberr when waiting */
 int  pagecache_sync(struct inode *ip, uint64_t first, uint64_t last, bool wait);
+/* until no page of ip is being written */
+static inline void
+pagecache_wait(struct inode *ip)
+{
+	if (__atomic_load_n(&ip->nwriteback, __ATOMIC_ACQUIRE))
+		wait_event(&ip->wait, !__atomic_load_n(&ip->nwriteback, __ATOMIC_ACQUIRE), (void *)NULL);
+}
 /* drop pages past size (also from mappings), zero the tail of the last */
 void pagecache_truncate(struct inode *ip, uint64_t size);
 void pagecache_drop(struct inode *ip);           /* fadvise DONTNEED, O_DIRECT: clean unmapped pages */

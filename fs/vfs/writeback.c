@@ -97,6 +97,14 @@ write_batch(struct inode *ip, struct page **pages, int n)
 	}
 }
 
+/* Wait until the pages that are being written are. Returns 0 or the error of any since the last call. */
+static int
+write_result(struct inode *ip)
+{
+	pagecache_wait(ip);
+	return __atomic_exchange_n(&ip->wberr, 0, __ATOMIC_ACQ_REL);
+}
+
 /* Write the dirty pages of [first, last].
  *
  * Does:     starts the writes; wait: until they have ended.
@@ -116,11 +124,7 @@ pagecache_sync(struct inode *ip, uint64_t first, uint64_t last, bool wait)
 		write_batch(ip, pages, n);
 		i += n;
 	}
-	if (!wait)
-		return 0;
-	if (__atomic_load_n(&ip->nwriteback, __ATOMIC_ACQUIRE))
-		wait_event(&ip->wait, !__atomic_load_n(&ip->nwriteback, __ATOMIC_ACQUIRE), (void *)NULL);
-	return __atomic_exchange_n(&ip->wberr, 0, __ATOMIC_ACQ_REL);
+	return wait ? write_result(ip) : 0;
 }
 
 /* Write the attributes if they changed. Returns 0 or -errno (then they stay marked). */
@@ -137,21 +141,23 @@ write_attributes(struct inode *ip)
 	return err;
 }
 
-/* Make a file's contents (and attributes, unless datasync allows otherwise) durable. May sleep. Returns 0 or
- * -errno. */
+/* Make a file's contents (and attributes, unless datasync allows otherwise) durable. The file system may write
+ * what it has to write while the pages are under way. May sleep. Returns 0 or -errno. */
 int
 inode_sync(struct inode *ip, bool datasync)
 {
-	int err = pagecache_sync(ip, 0, ~0ul, true);
-	int err2;
+	int err, err2;
 
+	pagecache_sync(ip, 0, ~0ul, false);
 	if (ip->iops->fsync) {
 		err2 = ip->iops->fsync(ip, datasync);
 	} else {
+		pagecache_wait(ip);
 		err2 = write_attributes(ip);
 		if (!err2 && ip->sb->ops->sync)
 			err2 = ip->sb->ops->sync(ip->sb, true);
 	}
+	err = write_result(ip);
 	return err ? err : err2;
 }
 
