@@ -1,12 +1,15 @@
 /* count.c - a QEMU plugin: how many guest instructions run between two marks.
  *
- * Idea.       Every instruction adds one to a counter of its kind as it runs: user mode or kernel, told by the half of the address
- *             space it lies in. The marks are NOPs that a program under test executes (storage.c): at MARK_BEGIN the counters are
- *             noted, at MARK_END the differences are written to QEMU's log. What any process or interrupt does in between counts;
- *             a halted processor executes nothing. A repeated string instruction counts once for each turn.
- * Interface.  qemu-system-x86_64 -plugin count.so -d plugin -D LOG; in LOG "count USER KERNEL" for each pair of marks.
+ * Idea.       Every instruction adds one to a counter of its kind as it runs: user mode or kernel, told by
+ *             the half of the address space it lies in. The marks are NOPs that a program under test
+ *             executes (storage.c): at MARK_BEGIN the counters are noted, at MARK_END the differences are
+ *             written to QEMU's log. What any process or interrupt does in between counts; a halted
+ *             processor executes nothing. A repeated string instruction counts once for each turn.
+ * Interface.  qemu-system-x86_64 -plugin count.so -d plugin -D LOG; in LOG "count USER KERNEL" for each
+ *             pair of marks.
  *
- * The declarations are those of QEMU's plugin interface, version 1, that are used here; so no header has to be installed.
+ * The declarations are those of QEMU's plugin interface, version 1, that are used here; so no header has to
+ * be installed.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -22,9 +25,12 @@ struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb
 const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
 size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
 uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
-void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, void (*cb)(qemu_plugin_id_t, struct qemu_plugin_tb *));
-void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *insn, int op, void *ptr, uint64_t imm);
-void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, void (*cb)(unsigned, void *), int flags, void *arg);
+void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id,
+	void (*cb)(qemu_plugin_id_t, struct qemu_plugin_tb *));
+void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *insn, int op, void *ptr,
+	uint64_t imm);
+void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, void (*cb)(unsigned, void *),
+	int flags, void *arg);
 void qemu_plugin_outs(const char *text);
 
 #define PUBLIC __attribute__((visibility("default")))

@@ -1,11 +1,12 @@
-/* storage.c - what an operation on files and disks costs: one program, the same bytes on Eclipse and on Linux.
+/* storage.c - what an operation on files and disks costs; the same program on Eclipse and on Linux.
  *
- * Idea.       It is the first process of either kernel: loads what modules it finds in /modules (Linux has its disk driver there),
- *             mounts the disk, runs each row some times and powers off. A row is measured between two marks, long NOPs that do
- *             nothing on a processor; QEMU with count.c tells how many instructions ran from the one to the other, in user mode
- *             and in the kernel, waiting not counted. For times the same program runs once more without any counting.
+ * Idea.       It is the first process of either kernel: loads what modules it finds in /modules (Linux has
+ *             its disk driver there), mounts the disk, runs each row some times and powers off. A row is
+ *             measured between two marks, long NOPs that do nothing on a processor; QEMU with count.c tells
+ *             how many instructions ran from the one to the other, in user mode and in the kernel, waiting
+ *             not counted. For times the same program runs once more without any counting.
  *
- *                 setup (not measured) -> MARK_BEGIN -> the operations -> MARK_END -> line on the console -> cleanup
+ *                 setup (not measured) -> MARK_BEGIN -> the operations -> MARK_END -> line on the console
  *
  * Interface.  storage FSTYPE SCALE [ROW...]   SCALE divides the number of operations; no ROW: all.
  *             Prints "row NAME OPS NS" for each time a row ran, at last "storage: done".
@@ -29,7 +30,8 @@
 #define MARK_BEGIN asm volatile("nopl 0x4d424331(%%rax)" ::: "memory")
 #define MARK_END   asm volatile("nopl 0x4d424332(%%rax)" ::: "memory")
 
-enum { TIMES = 5, CHUNK = 64 << 10, FILE_MIB = 48, FEW = 400, MANY = 2000, CROWD = 10000, DEPTH = 32, PIECE = 4096 };
+enum { TIMES = 5, CHUNK = 64 << 10, FILE_MIB = 48, FEW = 400, MANY = 2000,
+	CROWD = 10000, DEPTH = 32, PIECE = 4096 };
 enum { NR_finit_module = 313, DIRECT = 040000, DONTNEED = 4 };
 
 static char buffer[CHUNK] __attribute__((aligned(4096)));

@@ -12,7 +12,8 @@ Idea.       Both boot with `-kernel` and an archive that holds one and the same 
 
             Linux is set up to be as fast as it can be: no mitigations, hardening or auditing, and no string instructions by the
             byte, which an emulator does byte by byte. Without a Linux kernel only our side is measured.
-Interface.  python3 -m grade.bench.storage --build DIR [--runs N] [--scale N] [--rows "a b"] [--cache MODE] [--json FILE]
+Interface.  python3 -m grade.bench.storage --build DIR [--runs N] [--scale N] [--rows "a b"] [--cache MODE] [--only SYSTEM]
+            [--json FILE]
 """
 
 import argparse
@@ -200,8 +201,9 @@ def main():
     p.add_argument("--only", default="")
     p.add_argument("--json")
     bench = Bench(p.parse_args())
-    systems = {"Linux": bench.linux(bench.args.program), "Eclipse": bench.eclipse(bench.args.program)}
-    if not systems["Linux"]:
+    linux = bench.args.only in "Linux" and bench.linux(bench.args.program)
+    systems = {"Linux": linux, "Eclipse": bench.eclipse(bench.args.program)}
+    if not linux and not bench.args.only:
         print("bench: no Linux kernel (package linux-image-cloud-amd64) or no mkfs.ext4: Eclipse only")
     systems = {k: v for k, v in systems.items() if v and bench.args.only in k}
     result = measure(bench, systems)
