@@ -150,12 +150,39 @@ def locks(arg):
                 print(f"thread {int(t['tid'])} ({text(p['name'])}): {what}")
 
 
+class InProgram(gdb.Function):
+    """$in_program(NAME): is the CPU in the kernel, or in a process of this name? Programs share their addresses."""
+
+    def __init__(self):
+        super().__init__("in_program")
+
+    def invoke(self, name):
+        if int(gdb.parse_and_eval("(unsigned long)$pc")) >> 63:
+            return True
+        return any(text(p["name"]) == name.string() and int(t["state"]) == 1
+                   for p in processes() for t in each(p["threads"], "struct thread", "proc_link"))
+
+
+InProgram()
+program = None
+
+
+def only_there(breakpoint):
+    if program and not breakpoint.condition:
+        breakpoint.condition = f'$in_program("{program}")'
+
+
+gdb.events.breakpoint_created.connect(only_there)
+
+
 @command("user", gdb.COMMAND_FILES)
 def user(arg):
-    """user PROGRAM: add the symbols of a user program, so that `b main` means its main."""
+    """user PROGRAM: add the symbols of a user program, so that `b main` means its main, and stops in no other."""
+    global program
     for folder in ("user/bin", "user/tests"):
         path = os.path.join(BUILD, folder, arg)
         if arg and os.path.exists(path):
             gdb.execute(f"add-symbol-file {path}")
+            program = arg
             return
     raise gdb.GdbError(f"user PROGRAM: no {arg or 'name'} in {BUILD}/user/bin or {BUILD}/user/tests")
