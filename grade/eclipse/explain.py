@@ -266,6 +266,8 @@ def likely_cause(g, syms, cpu, chain):
     if not mapped(g, syms.address.get("text_start", 0), cr3):
         return "the page tables in CR3 do not map the kernel itself: they were loaded before they were complete, or freed while in use"
     base, limit = cpu.idt
+    if base == 0 and limit:
+        return "the interrupt descriptor table is still the BIOS's: before lab 3 loads one, every exception ends like this"
     if limit == 0:
         return "the interrupt descriptor table is empty (limit 0): an exception came before lab 3's table was loaded, or it was lost"
     if not mapped(g, base, cr3):

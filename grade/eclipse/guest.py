@@ -32,16 +32,18 @@ from grade.eclipse.qemu import GuestError, Machine, cpu_seconds
 
 INSTRUCTIONS = 1_000_000_000          # in a row, without the guest being seen idle
 GUEST_SECONDS = 600                   # of guest time without a sign of life
-CPU_SECONDS = 40                      # of QEMU's own time since the last sign of life: 50 times what is usual
+CPU_SECONDS = 25                      # of QEMU's own time: 30 times what is usual
 QUIET = 1.0                           # host seconds in which QEMU had nothing to do: icount, so nothing will come
 QUIET_REAL = 20.0                     # the same where the guest may wait for a disk or a clock of the host's
 WALL = 400.0
-OUTPUT = 1 << 20                      # bytes on the console
+OUTPUT = 256 << 10                    # bytes on the console
 RECORDS = 8 << 20                     # bytes of records
 EPOCH = "2026-01-01T00:00:00"
 CHUNK = 1 << 16
 PAGE = 4096
 ADDR = 0x000ffffffffff000
+
+ACPI_TIMER, ACPI_HZ, ACPI_WRAP = 0x608, 3579545, 1 << 24
 
 GDB_PORT = os.environ.get("ECLIPSE_GDB")
 REPLAY = os.environ.get("ECLIPSE_REPLAY")         # show what the machine says while it says it
@@ -99,11 +101,12 @@ class Cpu:
 
 class Guest(Machine):
     def __init__(self, seed=1, icount=True, instructions=INSTRUCTIONS, cpu_limit=CPU_SECONDS, output=OUTPUT, reads_console=True,
-                 log=False, extra=(), mem=64, **words):
+                 log=False, extra=(), mem=64, shift=None, **words):
         self.seed, self.icount, self.instructions, self.cpu_limit, self.output = seed, icount, instructions, cpu_limit, output
         self.reads_console, self.mem = reads_console, mem
-        self.shift = timing(seed)[0]
-        self.observed, self.events, self.qmp_buffer = "", [], b""
+        self.shift = timing(seed)[0] if shift is None else shift
+        self.said, self.told, self.decoded = bytearray(), bytearray(), ("", 0)
+        self.events, self.qmp_buffer = [], b""
         self.answers, self.heard = [], 0         # of QMP; how often something came out
         self.dir = tempfile.mkdtemp(prefix="eclipse-guest-")
         self.files = True                        # QEMU can write where we can read
@@ -147,6 +150,21 @@ class Guest(Machine):
 
     # ---------------------------------------------------------------- what comes out
 
+    @property
+    def console(self):
+        """What the kernel printed."""
+        if self.decoded[1] != len(self.said):
+            self.decoded = self.said.decode("utf-8", "replace").replace("\r", ""), len(self.said)
+        return self.decoded[0]
+
+    @console.setter
+    def console(self, text):
+        self.said[:] = text.encode()
+
+    @property
+    def observed(self):
+        return self.told.decode("latin-1")
+
     def records(self):
         return Records(self.observed)
 
@@ -166,11 +184,11 @@ class Guest(Machine):
             if not data:
                 return None
             if s is self.channel:
-                self.observed += data.decode("latin-1")
+                self.told += data
                 self.show("\033[36m", data)
                 got = True
             elif s is self.serial:
-                self.console += data.decode("utf-8", "replace").replace("\r", "")
+                self.said += data
                 self.show("", data)
                 got = True
             elif s is self.qmp_socket:
@@ -218,9 +236,16 @@ class Guest(Machine):
     # ---------------------------------------------------------------- waiting for the end
 
     def guest_seconds(self):
+        """The guest's clock: whole seconds from its CMOS clock, the rest from the ACPI timer, 24 bits at 3.58 MHz."""
         t = self.qmp("qom-get", path="/machine", property="rtc-time")
         now = calendar.timegm((t["tm_year"] + 1900, t["tm_mon"] + 1, t["tm_mday"], t["tm_hour"], t["tm_min"], t["tm_sec"]))
-        return now - calendar.timegm(time.strptime(EPOCH, "%Y-%m-%dT%H:%M:%S"))
+        now -= calendar.timegm(time.strptime(EPOCH, "%Y-%m-%dT%H:%M:%S"))
+        m = re.search(r"= (0x[0-9a-f]+)", self.monitor(f"i /w {ACPI_TIMER:#x}"))
+        if not m or int(m[1], 16) > ACPI_WRAP:
+            return now
+        ticks = int(m[1], 16)
+        rounds = round(((now + 0.5) * ACPI_HZ - ticks) / ACPI_WRAP)
+        return max(0.0, (rounds * ACPI_WRAP + ticks) / ACPI_HZ)
 
     def asleep(self):
         """No thread of QEMU wants to run: a guest that seems idle is not merely waiting for a busy host."""
@@ -238,9 +263,9 @@ class Guest(Machine):
         state = Watch(self)
         while True:
             got = self.pump(state.patience())
-            if re.search(r"^\d+ (end|unknown [^\n]*)\n\Z", self.observed[-200:], re.M):
+            if re.search(rb"^\d+ (end|unknown [^\n]*)\n\Z", self.told[-200:], re.M):
                 return "end"
-            if len(self.console) > self.output or len(self.observed) > RECORDS:
+            if len(self.said) > self.output or len(self.told) > RECORDS:
                 return "flood"
             for event in self.events:
                 if event["event"] == "SHUTDOWN":
@@ -249,11 +274,11 @@ class Guest(Machine):
             if got is None:
                 self._reap()
                 return "gone"
-            heard = self.heard
-            end = None if got else state.look()
-            if got or self.heard != heard:
+            heard = self.heard - bool(got)
+            end = state.look() if state.due() else None
+            if self.heard != heard:
                 state.sign_of_life()
-            elif end:
+            if end in ("busy", "wall", "gone") or end and self.heard == heard:
                 return end
 
     def freeze(self):
@@ -346,39 +371,37 @@ class Guest(Machine):
 
 
 class Watch:
-    """Is the guest still getting anywhere? Looked at when it says nothing."""
+    """Is the guest still getting anywhere?"""
 
     def __init__(self, guest):
         self.g = guest
-        self.begin = self.life = time.monotonic()
+        self.begin = self.looked = time.monotonic()
         self.life_guest = self.idle_guest = 0
-        self.life_cpu = cpu_seconds(guest.process.pid) or 0
         self.asleep_since, self.dead, self.pause = None, 0, 0.02
 
     def patience(self):
         return self.pause
 
+    def due(self):
+        return time.monotonic() - self.looked >= self.pause
+
     def sign_of_life(self):
-        self.life, self.asleep_since, self.dead, self.pause = time.monotonic(), None, 0, 0.02
-        self.life_cpu = cpu_seconds(self.g.process.pid) or 0
-        self.life_guest = None
+        """It has said something. That does not make its work less."""
+        self.asleep_since, self.dead, self.life_guest = None, 0, None
 
     def look(self):
         """Returns how the run has ended, or None when it goes on."""
+        self.looked, self.pause = time.monotonic(), min(self.pause * 1.5, 0.25)
         if GDB_PORT and self.g.qmp("query-status")["status"] in ("prelaunch", "debug", "paused"):
-            return self.sign_of_life()       # somebody looks at it under gdb
-        self.pause = min(self.pause * 1.5, 0.25)
+            return None                      # somebody looks at it under gdb
         try:
             cpus = self.g.cpus()
         except (GuestError, OSError):
             self.g._reap()
             return "gone"
-        if any(c.dead for c in cpus):
-            self.dead += 1
-            if self.dead >= 2:
-                return "dead"
-        else:
-            self.dead = 0
+        self.dead = self.dead + 1 if any(c.dead for c in cpus) else 0
+        if self.dead >= 2:
+            return "dead"
         halted = all(c.halted for c in cpus)
         return self.asleep(halted) or self.busy_real() or (self.busy(halted) if self.g.icount else None)
 
@@ -400,7 +423,7 @@ class Watch:
         if halted:
             self.idle_guest = now
         row = (self.g.instructions << self.g.shift) / 1e9
-        if now - self.idle_guest > row + 1:
+        if now - self.idle_guest > row:
             return "busy"
         if now - self.life_guest > row + GUEST_SECONDS:
             return "idle" if halted else "busy"
@@ -408,5 +431,5 @@ class Watch:
 
     def busy_real(self):
         cpu = cpu_seconds(self.g.process.pid)
-        return "busy" if cpu is not None and cpu - self.life_cpu > self.g.cpu_limit else None
+        return "busy" if cpu is not None and cpu > self.g.cpu_limit else None
 

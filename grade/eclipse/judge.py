@@ -266,12 +266,15 @@ class Run:
         build_trouble(self.lab)
         if self.lab >= 4:
             append = f"slice={timing(self.seed)[1]} {append}"      # first: what follows `--` is the program's
+        for name in (build.kernel(self.lab), archive):
+            if name and not os.path.exists(name):
+                self.fail("grader", f"{os.path.relpath(name, build.ROOT)} was not built")
         guest = Guest(seed=self.seed, icount=icount, cpus=cpus, mem=mem, archive=archive, append=append, writable=True,
                       kernel=build.kernel(self.lab), image=disk.image if disk else None, **words)
         guest.again = lambda **more: self.boot(append, cpus, mem, icount, disk, archive, **{**words, **more})
         guest.program = None
         if REPLAY:
-            print(f"--- labs 1-{self.lab}, SEED={self.seed}" + (f", {timing(self.seed)[0]} as icount shift" if icount else "")
+            print(f"--- labs 1-{self.lab}, SEED={self.seed}" + (f", icount shift {guest.shift}" if icount else "")
                   + f": {append}", flush=True)
         if GDB_PORT:
             print(f"the machine waits for gdb: run 'make gdb LAB={self.lab}' in another window", flush=True)
@@ -279,7 +282,8 @@ class Run:
         return guest
 
     def observe(self, name, arg=None, append="", cpus=None, mem=64, ends="end", hold=False, archive=None, **words):
-        """See the top of this file. More words: instructions=, output=, extra=, reads_console=, disk=."""
+        """See the top of this file. More words: instructions= (the budget), shift= (a guest clock that
+        does not depend on the seed, for who measures time), output=, extra=, reads_console=, disk=."""
         line = f"observe={name} seed={self.seed}" + (f" arg={arg}" if arg is not None else "") + (f" {append}" if append else "")
         archive = archive if archive is not None else (build.path("test-archive.cpio") if self.lab >= 4 else False)
         g = self.boot(line, cpus, mem, archive=archive, **words)

@@ -64,11 +64,13 @@ class Symbols:
 
     @staticmethod
     def shorten(where):
-        where = where.split(" (")[0]
-        path, _, line = where.rpartition(":")
-        if os.path.isabs(path):
-            path = os.path.relpath(path, build.ROOT)
-        return f"{os.path.normpath(path)}:{line}"
+        """The path as it is in the tree, wherever the tree was when it was compiled."""
+        path, _, line = where.split(" (")[0].rpartition(":")
+        parts = os.path.normpath(path).split(os.sep)
+        for i in range(len(parts)):
+            if parts[i] and os.path.exists(os.path.join(build.ROOT, *parts[i:])):
+                return f"{os.path.join(*parts[i:])}:{line}"
+        return f"{path}:{line}"
 
     def describe(self, addr):
         """"cow_fault+0x12 (kern/vm/fault.c:88)", with what is inlined there; the address alone when it is nobody's."""
