@@ -65,6 +65,13 @@ def free_ports(n):
     return ports
 
 
+def user_name():
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
 class OneNode:
     def __init__(self, folder, cpus=2):
         self.dir, self.cpus, self.started = folder, cpus, []
@@ -83,7 +90,7 @@ class OneNode:
         ctl, node = free_ports(2)
         host = socket.gethostname().split(".")[0]
         with open(self.env["SLURM_CONF"], "w") as f:
-            f.write(CONF.format(dir=self.dir, host=host, user=pwd.getpwuid(os.geteuid()).pw_name, ctl=ctl, node=node,
+            f.write(CONF.format(dir=self.dir, host=host, user=user_name(), ctl=ctl, node=node,
                                 cpus=self.cpus))
 
     def start(self, *argv):
