@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -142,9 +143,14 @@ def guided(tmp, bases, seconds):
         corpus.mkdir()
         began = time.time()
         ENV["EFS_IMAGE"] = str(base)
-        bad = call(LIBFUZZER, f"-max_total_time={max(1, seconds // len(bases))}", "-max_len=512", "-timeout=20", "-verbosity=0",
-                   f"-artifact_prefix={tmp}/", corpus)
-        report(f"coverage-guided, {base.name}", began, f"{len(list(corpus.iterdir()))} inputs kept", [bad])
+        argv = [LIBFUZZER, f"-max_total_time={max(1, seconds // len(bases))}", "-max_len=512", "-timeout=20",
+                "-print_final_stats=1", f"-artifact_prefix={tmp}/", corpus]
+        p = subprocess.run(list(map(str, argv)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=ENV,
+                           text=True, errors="replace")
+        runs = re.search(r"number_of_executed_units: (\d+)", p.stdout)
+        bad = f"{' '.join(map(str, argv))}: status {p.returncode}\n{p.stdout[-2000:]}" if p.returncode else None
+        kept = len(list(corpus.iterdir()))
+        report(f"coverage-guided, {base.name}", began, f"{runs[1] if runs else 0} images, {kept} kept", [bad])
 
 
 def main():
