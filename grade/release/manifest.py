@@ -12,7 +12,8 @@
     name = "vm_copy_on_write"          def test_vm_copy_on_write(run) in labs/NN-name/test_*.py
     points = 15
     hidden = true                      kept back: neither this entry nor its judge nor its OBSERVE is released
-    pool = "copies"                    of the tests of one pool one is released, SEED says which; the others are kept back
+    pool = "copies"                    with SEED= one test of each pool is kept back, and the seed says which: for equivalent tests,
+                                       worth the same, that nothing needs
 
 A static function that only stripped bodies use and that is no helper is given: the stub mentions it.
 """
@@ -96,12 +97,15 @@ class Manifest:
     def kept_back(self, seed):
         """Names of the tests that this release does not hand out."""
         out = {t["name"] for t in self.tests if t.get("hidden")}
-        pools = {}
+        for pool, tests in self.pools().items() if seed else ():
+            out.add(random.Random(f"{seed}/{self.folder}/{pool}").choice(tests)["name"])
+        return out
+
+    def pools(self):
+        out = {}
         for t in self.tests:
-            if "pool" in t and t["name"] not in out:
-                pools.setdefault(t["pool"], []).append(t["name"])
-        for pool, names in pools.items():
-            out |= set(names) - {random.Random(f"{seed}/{self.folder}/{pool}").choice(names)}
+            if "pool" in t:
+                out.setdefault(t["pool"], []).append(t)
         return out
 
     def for_students(self, kept_back):

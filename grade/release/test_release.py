@@ -390,30 +390,52 @@ def test_kept_back_observer(tmp_path, monkeypatch):
 
 
 def test_pools_and_seeds(monkeypatch):
-    """Of a pool one test goes out, another seed may choose another one; nothing released may need or name what is kept back."""
+    """Of a pool a seed keeps one test back, another seed another one; nothing may need or name what may be kept back."""
     m = manifest.Manifest(tree().manifests[1].lab)
     m.tests = [{"name": n, "points": 1, "pool": "p"} for n in "abcd"] + [{"name": "h", "hidden": True}, {"name": "free"}]
-    kept = {seed: m.kept_back(seed) for seed in range(20)}
-    assert all(len(k) == 4 and "h" in k and "free" not in k for k in kept.values())
-    assert len({frozenset(k) for k in kept.values()}) == 4 and kept[3] == m.kept_back(3)
+    kept = {seed: m.kept_back(seed) for seed in map(str, range(20))}
+    assert all(len(k) == 2 and "h" in k and "free" not in k for k in kept.values())
+    assert len({frozenset(k) for k in kept.values()}) == 4 and kept["3"] == m.kept_back("3")
+    assert m.kept_back("") == {"h"}
+    hidden.check(m, "run make grade")
     m.text = 'title = "x"\n\n[[exercise]]\nfunctions = ["f"]\nhelpers = ["g",\n  "h"]\nnaive = ["f"]\n\n' \
              '[[test]]\nname = "a"\npool = "p"\npoints = 1\n\n[[test]]\nname = "h"\nhidden = true\n[test.hints_by_class]\nwrong = "y"\n'
     assert m.for_students({"h"}) == 'title = "x"\n\n[[exercise]]\nfunctions = ["f"]\n\n[[test]]\nname = "a"\npoints = 1\n\n'
+    with pytest.raises(source.ReleaseError, match="kept back"):
+        hidden.check(m, "run make grade TEST=a")
     m.tests.append({"name": "z", "needs": ["h"]})
     with pytest.raises(source.ReleaseError, match="kept back"):
-        hidden.check(m, {"h"}, "")
-    with pytest.raises(source.ReleaseError, match="kept back"):
-        hidden.check(m, {"a"}, "run make grade TEST=a")
+        hidden.check(m, "")
+    m.tests[-1] = {"name": "z", "points": 2, "pool": "p"}
+    with pytest.raises(source.ReleaseError, match="worth the same"):
+        hidden.check(m, "")
 
 
-def test_what_is_kept_back_is_in_no_branch():
-    t = tree()
+def test_handout_without():
+    text = "1. **One.** `f`. Graded: a, b_c, and later d.\n2. **Two.** Test: `x`.\n   Graded: e.\n3. **Three.** Graded, once it\n   runs: `g`, h.\n"
+    want = {"a": "Graded: b_c, and later d.", "b_c": "Graded: a, and later d.", "d": "Graded: a, b_c.", "e": "Test: `x`.\n3.",
+            "g": "runs: h.\n", "h": "runs: `g`.\n", "x": "Test: `x`."}
+    for name, part in want.items():
+        assert part in hidden.handout_without(text, {name}), name
+
+
+def test_what_is_kept_back_is_in_no_branch(tmp_path):
+    """A release with a seed: of the tests that it keeps back there is no trace, and all else is as without the seed."""
+    t, where = tree("2027"), str(tmp_path / "seeded")
+    write.release(where, tree=t)
+    assert any(t.kept_back.values())
+    last = f"lab{max(ALL)}"
+    odd = {p for p in t.lab_of if p.startswith("labs/") or p in t.always}
+    gone = set(paths(repo(), last)) - set(paths(where, last))
+    assert all(p.startswith("user/tests/") for p in gone) and not set(paths(where, last)) - set(paths(repo(), last))
+    for path in set(paths(where, last)) - odd:
+        assert git(where, "rev-parse", f"{last}:{path}") == git(repo(), "rev-parse", f"{last}:{path}"), path
     judges = {m.number: [p for p in t.files_of(m.number) if p.startswith(m.folder) and p.endswith(".py")]
               for m in t.manifests.values()}
     for n, kept in t.kept_back.items():
         for branch in (f"lab{n}", f"lab{max(ALL)}-start"):
-            for path in [f"{t.manifests[n].folder}/lab.toml", *judges[n]]:
-                text = git(repo(), "show", f"{branch}:{path}", text=True)
+            for path in [f"{t.manifests[n].folder}/{name}" for name in ("lab.toml", "README.md")] + judges[n]:
+                text = git(where, "show", f"{branch}:{path}", text=True)
                 assert not [k for k in kept if re.search(rf"\b(test_)?{k}\b", text)], f"{branch}: {path}"
     for path in (p for ps in judges.values() for p in ps):
         ast.parse(t.solved(path))

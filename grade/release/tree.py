@@ -66,7 +66,7 @@ class Tree:
         self.cut()
         self.hide()
         for n, m in self.manifests.items():
-            hidden.check(m, self.kept_back[n], read(m.folder + "/README.md").decode())
+            hidden.check(m, read(m.folder + "/README.md").decode())
             naive = m.naive()
             for path, (names, helpers) in m.by_file().items():
                 if path in self.always:
@@ -113,6 +113,8 @@ class Tree:
         if path.endswith("/lab.toml"):
             return self.manifests[n].for_students(self.kept_back[n]).encode()
         data = apply(read(path), self.always.get(path, []))
+        if path.startswith("labs/") and path.endswith("/README.md"):
+            data = hidden.handout_without(data.decode(), self.kept_back[n]).encode()
         if path.endswith(".py") and path.startswith("labs/"):
             data = hidden.python_without(data.decode(), self.kept_back[n]).encode()
         return data

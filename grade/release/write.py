@@ -3,9 +3,9 @@
 Branches  labN is labN-1 and the files of lab N, bodies missing. labN-start is labN with the bodies of all labs before it. Who
           does not want to give answers away early pushes a branch when its time has come: git push course lab5 lab5-start
 LABS      "1-9", "3-5", "4" (which is 1-4): the labs that students work. Those before the first come solved with it.
-SEED      any word, the year for instance. It decides, for every pool of equivalent tests in a lab.toml, which one of them is
-          handed out; the others stay for the instructor's own grading. Nothing else depends on it, and the same tree with
-          the same LABS and SEED gives the same commits, to the last bit.
+SEED      any word, the year for instance: of every pool of equivalent tests in a lab.toml one is kept back for the instructor's
+          own grading, and SEED says which. Without it all are handed out (but for those that say hidden = true). Nothing else
+          depends on it, and the same tree with the same LABS and SEED gives the same commits, to the last bit.
 """
 
 import argparse
@@ -115,7 +115,7 @@ def main():
     ap = argparse.ArgumentParser(prog="make release", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("dest")
     ap.add_argument("--labs", default="", help="which labs students work")
-    ap.add_argument("--seed", default="", help="which of several equivalent tests they get")
+    ap.add_argument("--seed", default="", help="which of several equivalent tests is kept back")
     ap.add_argument("--flags", default="", help="the kernel's compiler and its words")
     args = ap.parse_args()
     if not args.dest:
