@@ -188,7 +188,7 @@ on_alt(int sig, siginfo_t *info, void *context)
 	sigaltstack(NULL, &now);
 	r = sigaltstack(&other, NULL);
 	say("signal %d: on stack %d, frame on %d, aligned %d, flags %d, size %lu; another: %d errno %d; came from %d\n", sig,
-		which_stack(&here), which_stack(context), (uint64_t)context % 8 == 0, now.ss_flags, (unsigned long)now.ss_size, r,
+		which_stack(&here), which_stack(context), (uint64_t)context % 16 == 0, now.ss_flags, (unsigned long)now.ss_size, r,
 		r ? errno : 0, which_stack((void *)regs_of(context)[RSP]));
 	if (nest-- > 0)
 		kill(getpid(), next[nest]);
@@ -260,6 +260,20 @@ fault_once(unsigned what)
 }
 
 static void
+fault_blocked(void)
+{
+	set_mask(SIG_BLOCK, BIT(SIGSEGV));
+	fault_once(2);
+}
+
+static void
+fault_ignored(void)
+{
+	signal(SIGSEGV, SIG_IGN);
+	fault_once(2);
+}
+
+static void
 faults(void)
 {
 	place = mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -272,6 +286,8 @@ faults(void)
 			fault_once(roll(9));
 		else
 			set_mask(SIG_SETMASK, 0);
+	in_child("blocked", fault_blocked);
+	in_child("ignored", fault_ignored);
 }
 
 /* ---- frames that lie ---- */

@@ -7,7 +7,7 @@
 #include "dice.h"
 #include "sigset.h"
 
-static const int standard[] = { 1, 2, 3, 4, 5, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 23, 28, 29, 31 };
+static const int standard[] = { 1, 2, 3, 4, 5, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 22, 23, 28, 29, 31 };
 static const int quiet[] = { 17, 18, 23, 28 };   /* by default nothing happens */
 static int depth, shown, resent;
 
@@ -92,6 +92,8 @@ change_action(int flags)
 	} else {
 		uint64_t f = flags ? ANY(random_flag) : 0;
 
+		if (sig >= SIGTSTP && sig <= SIGTTOU)
+			f &= ~SA_RESETHAND;              /* else the second one stops us for good */
 		say("handle %d flags %lx\n", sig, f);
 		act_on(sig, flags && roll(2) && !(f & SA_RESETHAND) ? nesting : handler, f, flags ? any_set() : ~0ul);
 	}
