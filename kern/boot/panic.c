@@ -55,9 +55,9 @@ debug_exit(int code)
 	outl(DEBUG_EXIT_PORT, (uint32_t)code);
 }
 
-/* Print the call chain that starts at frame pointer rbp (0: our caller's). Stops at the first implausible
- * frame. Hint: -fno-omit-frame-pointer keeps at [rbp] the caller's rbp and at [rbp + 8] the return
- * address. */
+/* Print the call chain that starts at frame pointer rbp (0: our caller's), a line for each frame: the return
+ * address and the function that called. Stops at the first implausible frame. Hint: -fno-omit-frame-pointer
+ * keeps at [rbp] the caller's rbp and at [rbp + 8] the return address. */
 void
 backtrace_print(uint64_t rbp)
 {

@@ -114,7 +114,8 @@ cursor_to(int r, int c)
 	col = c < 0 ? 0 : c >= cols ? cols - 1 : c;
 }
 
-/* Carry out ESC [ params final (ECMA-48, 8.3). */
+/* Carry out ESC [ params final (ECMA-48, 8.3): A B C D G d H f move the cursor, J and K erase, m chooses
+ * colours; what is unknown does nothing. A number that is missing is 0 in param[]. */
 static void
 csi(char final)
 {

@@ -366,15 +366,19 @@ visit(pte_t *pte, uint64_t va, void *arg)
 
 OBSERVE(2, visits)
 {
+	static uint64_t vas[NMAP];
+
 	observe("init %d", pt_init(&tree));
 	for (int i = 0; i < NMAP; i++)
-		map_one(random_va());
+		map_one(vas[i] = random_va());
 	for (int i = 0; i < 12; i++) {
-		uint64_t lo = random_va(), hi = random_va();
+		uint64_t lo = vas[observe_below(NMAP)], hi = vas[observe_below(NMAP)];
 
 		visits_left = i % 3 == 2 ? 1 + observe_below(5) : 1000;
 		if (i % 3 == 0)
-			lo = 0, hi = i ? lo + (1ul << 39) : USER_END;
+			lo = 0, hi = i ? 1ul << 39 : USER_END;
+		else if (lo > hi)
+			lo ^= hi, hi ^= lo, lo ^= hi;
 		observe("from %#lx to %#lx at most %lu", lo, hi, visits_left);
 		observe("result %d", pt_each(&tree, lo, hi, visit, NULL));
 	}
@@ -476,11 +480,11 @@ OBSERVE(2, heap_objects)
 	irq_off();
 }
 
-/* Objects of one size, so many that there are several slabs; half of them given back. The rest stays for the judge. */
+/* Objects of the size that arg= says, in several slabs; half of them given back. The rest stays for the judge. */
 OBSERVE(2, heap_slabs)
 {
 	static void *p[400];
-	size_t n = 16 + observe_below(2000);
+	size_t n = observe_number(0);
 
 	for (int i = 0; i < 400; i++)
 		p[i] = kmalloc(n);

@@ -33,7 +33,8 @@ registers_print(const struct trapframe *tf)
 	klog(LOG_ERR, "r13 %016lx  r14 %016lx  r15 %016lx  cr3 %016lx\n", tf->r13, tf->r14, tf->r15, read_cr3());
 }
 
-/* Walk the loaded page tables by hand as the processor does, and say where the walk ends (SDM vol. 3, 4.5). */
+/* Walk the loaded page tables by hand as the processor does, and say where the walk ends (SDM vol. 3, 4.5): a
+ * line for each level, "PT[5] = 0x...", with the entry in hexadecimal and what its bits mean. */
 static void
 walk_print(uint64_t va)
 {

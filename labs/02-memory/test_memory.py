@@ -305,12 +305,16 @@ def test_map_no_memory(run: Run):
 
 def test_visits(run: Run):
     obs, random, tree, want = run.observe("visits"), Random(run.seed), Tree(), ["init 0"]
-    want += [tree.map_one(random, random_va(random)) for _ in range(40)]
+    vas = []
+    for _ in range(40):
+        vas.append(random_va(random))
+        want.append(tree.map_one(random, vas[-1]))
     for i in range(12):
-        lo, hi = random_va(random), random_va(random)
+        lo, hi = vas[random.below(40)], vas[random.below(40)]
         most = 1 + random.below(5) if i % 3 == 2 else 1000
         if i % 3 == 0:
             lo, hi = 0, (1 << 39) if i else USER_END
+        lo, hi = min(lo, hi), max(lo, hi)
         found = [va for va in sorted(tree.leaf) if lo <= va < hi]
         want.append(f"from {hexa(lo)} to {hexa(hi)} at most {most}")
         want += [f"visit {hexa(va)}: {tree.leaf[va]:#x}" for va in found[:most]]
@@ -405,7 +409,11 @@ def test_heap_objects(run: Run):
 
 def test_heap_slabs(run: Run):
     """Slabs read from memory: every object of every slab is free in it, in the CPU's stack, or in use, once."""
-    obs = run.observe("heap_slabs", hold=True)
+    for size in (Random(run.seed).choice([48, 96, 90, 33]), 1 + Random(run.seed).below(2048)):
+        judge_slabs(run, run.observe("heap_slabs", arg=size, hold=True))
+
+
+def judge_slabs(run, obs):
     live = [int(m[1], 16) for m in obs.all(r"object (\w+) size \d+")]
     frames, layout = Frames(obs), obs.struct("class", "kern/mem/kheap.c")
     base, size, link = frames.base, layout[""][1], frames.layout["link"][0]
