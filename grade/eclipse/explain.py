@@ -16,6 +16,7 @@ from grade.eclipse.symbols import Layouts, Symbols
 KERNEL_HALF = 0xffff800000000000
 FRAMES = 20
 FRAME_MAX = 1 << 16
+FLOOD = 32 << 10                      # who has printed so much when its time is over would have gone on
 SPINNERS = ("spin_wait", "spin_lock", "cons_lock", "record")
 VECTORS = {0: "divide error", 1: "debug", 3: "breakpoint", 4: "overflow", 5: "bound", 6: "invalid opcode",
            7: "device not available", 8: "double fault", 10: "invalid TSS", 11: "segment not present", 12: "stack fault",
@@ -381,8 +382,8 @@ def hang(g, kernel, end):
         names = functions(g, kernel)
         where = next((n[0] for n in names.values() if n and n[0] not in ("cpu_idle", "idle")), None)
         users = [c for c in g.cpus() if c.user]
-        what = f"in {where}" if where and not users else "in the user program" if users else "somewhere"
-        f = Failure("busy-hang", f"the kernel runs and runs {what}: this much work is never needed")
+        who = "the user program runs and runs" if users else f"the kernel runs and runs in {where or 'places without a name'}"
+        f = Failure("busy-hang", who + ": this much work is never needed")
     else:
         begun = g.records().begun
         what = f"after observation {begun} began" if begun else "before anything was asked of it" if "observe=" in g.command else \
@@ -419,11 +420,11 @@ def failure(g, kernel, lab, wanted="end"):
             f = triple_fault(g, kernel, log)
         else:
             f = Failure("wrong", "the kernel reset the machine", [("where the CPUs were", backtraces(g, kernel))])
+    elif end == "flood" or end == "busy" and len(g.said) > FLOOD:
+        f = Failure("flood", f"{len(g.said)} bytes on the console and {len(g.told)} of observations: that is too much",
+                    [("where the CPUs were", backtraces(g, kernel))])
     elif end in ("idle", "busy"):
         f = hang(g, kernel, end)
-    elif end == "flood":
-        f = Failure("flood", f"{len(g.console)} bytes on the console and {len(g.observed)} of observations: that is too much",
-                    [("where the CPUs were", backtraces(g, kernel))])
     elif end == "off":
         f = Failure("wrong", "the machine was switched off before the observation ended" if wanted == "end" else "the machine went off")
     elif end == "end":

@@ -18,7 +18,6 @@ A graded test has three parts, in three files of its lab:
 
          from grade.eclipse.judge import Run
          from grade.eclipse.observe import Random
-from grade.eclipse.qemu import disk_args
 
          def test_page_pair(run: Run):
              "Two pages are two pages."
@@ -81,6 +80,7 @@ from grade.eclipse import build, explain
 from grade.eclipse.failure import Failure
 from grade.eclipse.guest import GDB_PORT, REPLAY, Guest, timing
 from grade.eclipse.observe import Random
+from grade.eclipse.qemu import disk_args
 from grade.eclipse.symbols import Layouts, Symbols
 
 CONSOLE_SHOWN = 1500
@@ -156,7 +156,7 @@ class Disk:
     def tree(self):
         """{path: bytes} of the files that are on it now, our programs left out; of a symbolic link its text."""
         out, top = {}, tempfile.mkdtemp(dir=self.folder)
-        p = subprocess.run([build.tool("eclipsefs"), "extract", self.image, top], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        p = subprocess.run([build.tool("eclipsefs"), "extract", "-C", top, self.image], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                            text=True, errors="replace")
         if p.returncode:
             raise Failure("wrong", "the file system on the disk cannot be read", [("eclipsefs extract", p.stdout)])
