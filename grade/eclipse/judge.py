@@ -121,7 +121,7 @@ class Observation:
 
     def struct(self, name, source):
         """{field: (offset, bytes)}; "" is the whole struct."""
-        return Layouts(self.kernel).struct(name, source)
+        return Layouts.of(self.kernel).struct(name, source)
 
 
 class Program:

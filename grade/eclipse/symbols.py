@@ -85,11 +85,22 @@ class Symbols:
 
 
 class Layouts:
-    """Structs of a program, from its debugging information: {field: (offset, bytes)} by the struct's name."""
+    """Structs of a program, from its debugging information: {field: (offset, bytes)} by the struct's name. Layouts.of(path)
+    remembers them, as Symbols.of does."""
 
     def __init__(self, path):
         self.path = path
         self.known = {}
+
+    @staticmethod
+    @functools.lru_cache(maxsize=32)
+    def cached(path, stamp):
+        return Layouts(path)
+
+    @staticmethod
+    def of(path):
+        s = os.stat(path)
+        return Layouts.cached(path, (s.st_mtime_ns, s.st_size))
 
     def struct(self, name, source):
         """`source`: a file that defines or uses the struct; only its part of the information is read."""
