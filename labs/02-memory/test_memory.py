@@ -21,6 +21,12 @@ def up(x):
     return (x + PAGE - 1) // PAGE
 
 
+def number(obs, va, size=8):
+    """A number in the image or the direct map: where that is, is known without a walk."""
+    pa = va - (KERNBASE if va >= KERNBASE else DIRECTMAP)
+    return int.from_bytes(obs.phys(pa, size), "little")
+
+
 # ---------------------------------------------------------------- the machine's books
 
 class Books:
@@ -33,7 +39,7 @@ class Books:
             if m[3] == "1":
                 self.frames |= set(range(up(base), (base + size) // PAGE))
         top = max(self.frames) + 1
-        array = obs.number(obs.symbol("page_array")) - DIRECTMAP
+        array = number(obs, obs.symbol("page_array")) - DIRECTMAP
         (archive, size), = [(int(m[1], 16), int(m[2], 16)) for m in obs.all(r"archive (\w+) (\w+)")]
         image = [obs.symbol(s) - KERNBASE for s in ("kernel_start", "kernel_end")]
         self.holes = [("the first MiB", 0, LOW_MEM), ("the kernel's image", *image), ("the boot archive", archive, archive + size),
@@ -54,8 +60,8 @@ class Frames:
 
     def __init__(self, obs):
         self.obs, self.layout = obs, obs.struct("page", "kern/mem/page.c")
-        self.n, self.size = obs.number(obs.symbol("npages")), self.layout[""][1]
-        self.base = obs.number(obs.symbol("page_array"))
+        self.n, self.size = number(obs, obs.symbol("npages")), self.layout[""][1]
+        self.base = number(obs, obs.symbol("page_array"))
         self.raw = obs.phys(self.base - DIRECTMAP, self.n * self.size)
 
     def field(self, i, name):
@@ -70,7 +76,7 @@ class Frames:
         """The same, as the lists tell."""
         out, head = {}, self.obs.symbol("free_list")
         for order in range(MAX_ORDER + 1):
-            at, link = self.obs.number(head + 16 * order), self.layout["link"][0]
+            at, link = number(self.obs, head + 16 * order), self.layout["link"][0]
             while at != head + 16 * order:
                 i = (at - link - self.base) // self.size
                 run.check(0 <= i < self.n and i not in out, "wrong", f"the free list of order {order} leads to {at:#x}, which is "
@@ -331,9 +337,9 @@ def test_tear_down(run: Run):
         run.equal(found, 0, f"mappings in the new tree of round {r}")
         run.equal(free, rounds[0][2], f"pages free or cached after round {r}")
     layout, at = obs.struct("table_cache", "kern/mem/pagetable.c"), obs.symbol("table_caches")
-    for i in range(obs.number(at + layout["n"][0], 4)):
-        page = obs.number(at + layout["page"][0] + 8 * i)
-        pa = (page - obs.number(obs.symbol("page_array"))) // 64 * PAGE
+    for i in range(number(obs, at + layout["n"][0], 4)):
+        page = number(obs, at + layout["page"][0] + 8 * i)
+        pa = (page - number(obs, obs.symbol("page_array"))) // 64 * PAGE
         data = obs.phys(pa, PAGE)
         used = next((j for j in range(512) if any(data[8 * j:8 * j + 8])), None)
         run.check(used is None, "wrong", f"a table that was given back still has something in entry {used}",
@@ -421,15 +427,15 @@ def judge_slabs(run, obs):
     stack = obs.struct("stack", "kern/mem/kheap.c")
     owner = frames.field((live[0] - DIRECTMAP) // PAGE, "owner")
     k = (owner - obs.symbol("classes")) // size
-    bytes_each = obs.number(owner + layout["size"][0], 4)
+    bytes_each = number(obs, owner + layout["size"][0], 4)
     at = obs.symbol("heaps") + heap["stack"][0] + k * stack[""][1]
-    cached = [obs.number(at + stack["obj"][0] + 8 * i) for i in range(obs.number(at))]
-    partial, at = [], obs.number(owner + layout["partial"][0])
+    cached = [number(obs, at + stack["obj"][0] + 8 * i) for i in range(number(obs, at))]
+    partial, at = [], number(obs, owner + layout["partial"][0])
     while at != owner + layout["partial"][0]:
         partial.append((at - link - base) // frames.size)
-        at = obs.number(at)
+        at = number(obs, at)
     slabs = [i for i in range(frames.n) if frames.field(i, "kind") == PG_HEAP and frames.field(i, "owner") == owner]
-    run.equal(obs.number(owner + layout["nslab"][0], 4), len(slabs), f"slabs that the class of {bytes_each} bytes counts")
+    run.equal(number(obs, owner + layout["nslab"][0], 4), len(slabs), f"slabs that the class of {bytes_each} bytes counts")
     for i in slabs:
         at, used, free = frames.layout["priv"][0], 0, []
         head = int.from_bytes(frames.raw[i * 64 + at:i * 64 + at + 8], "little")
@@ -437,7 +443,7 @@ def judge_slabs(run, obs):
         while head and len(free) <= PAGE // bytes_each:
             run.check((head - DIRECTMAP) // PAGE == i, "wrong", f"the free list of the slab at frame {i:#x} leads to {head:#x}")
             free.append(head)
-            head = obs.number(head)
+            head = number(obs, head)
         lo = DIRECTMAP + i * PAGE
         there = sorted(free + [p for p in cached + live if lo <= p < lo + PAGE])
         run.equal(there, [lo + j * bytes_each for j in range(PAGE // bytes_each)],
