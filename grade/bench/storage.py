@@ -29,7 +29,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
-DISK_MIB, BOOT_SECONDS = 256, 300
+DISK_MIB, BOOT_SECONDS = 256, 900
 # In the order in which they must be loaded; what is not there is built in.
 MODULES = """virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk
              crc16 libcrc32c crc32c_generic mbcache jbd2 ext4""".split()
