@@ -23,6 +23,7 @@
  *             threads. Two of them are never held at once.
  */
 #include "kern/proc/sched.h"
+#include "kern/boot/bootinfo.h"
 #include "kern/boot/initcall.h"
 #include "kern/boot/print.h"
 #include "kern/mem/kheap.h"
@@ -32,7 +33,7 @@
 #include "lib/abi/errno.h"
 #include "lib/kern/string.h"
 
-#define SLICE_NS 10000000ul
+#define SLICE_NS 10000000ul           /* unless slice=MICROSECONDS says otherwise */
 #define LOAD_PERIOD_NS (5 * NSEC)
 #define MSR_FS_BASE 0xc0000100        /* SDM vol. 4, table 2-2 */
 #define MSR_KERNEL_GS_BASE 0xc0000102
@@ -56,6 +57,7 @@ struct runq {
 void switch_stacks(uint64_t *save_rsp, uint64_t load_rsp);
 
 static struct runq runqs[NCPU];
+static uint64_t slice_ns = SLICE_NS;                /* [I] after sched_init */
 static struct thread boot_idle = { .name = "idle/0", .state = T_RUNNING };
 static void (*kick_fn)(int cpu);
 static void (*reaper)(struct thread *t);
@@ -119,7 +121,7 @@ slice_arm(struct runq *rq)
 {
 	rq->slice_armed = true;
 	rq->slice_mark = rq->switches;
-	clock_slice(SLICE_NS);
+	clock_slice(slice_ns);
 }
 
 /* Requires: rq->lock. */
@@ -344,11 +346,11 @@ static void
 count_slice(struct runq *rq, struct thread *t)
 {
 	if (user_interrupted(t)) {
-		t->user_ns += SLICE_NS;
-		rq->user_ns += SLICE_NS;
+		t->user_ns += slice_ns;
+		rq->user_ns += slice_ns;
 	} else {
-		t->sys_ns += SLICE_NS;
-		rq->sys_ns += SLICE_NS;
+		t->sys_ns += slice_ns;
+		rq->sys_ns += slice_ns;
 	}
 }
 
@@ -711,9 +713,25 @@ sched_loadavg(uint64_t avg[3])
 	return now;
 }
 
+/* The kernel word slice=: how long a thread may run while others wait, 100 to 1000000 microseconds. */
+static void
+slice_init(void)
+{
+	char word[8];
+	uint64_t us = 0;
+
+	if (cmdline_get("slice", word, sizeof word) <= 0)
+		return;
+	for (int i = 0; word[i] >= '0' && word[i] <= '9'; i++)
+		us = us * 10 + (uint64_t)(word[i] - '0');
+	if (us >= 100 && us <= 1000000)
+		slice_ns = us * 1000;
+}
+
 static void
 sched_init(void)
 {
+	slice_init();
 	sched_init_cpu();
 	clock_set_slice_hook(slice_over);
 	user_return_register(sched_user_return);
