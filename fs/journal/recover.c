@@ -64,8 +64,8 @@ note_add(struct scan *s, uint64_t block, uint64_t seq, uint32_t at)
 	return 0;
 }
 
-/* Read many log blocks at once, those from ring block `at` on. A bad one may lie behind the end of the log, where
- * nobody will ask for it: then just this one. Returns 0 or -EIO. */
+/* Read many log blocks at once, those from ring block `at` on. A bad one may lie behind the end of the log,
+ * where nobody will ask for it: then just this one. Returns 0 or -EIO. */
 static int
 scan_ahead(struct scan *s, uint32_t at)
 {

@@ -5,7 +5,7 @@
  *             power cut in this very moment would leave:
  *
  *             durable     the disk as of its last flush
- *             log_read    what the log on `durable` says, by a reader of its own: FORMAT.md section 8, briefly
+ *             log_read    what the log on `durable` says, by a reader of its own (FORMAT.md section 8)
  *
  *             A rule that is broken is counted, and so is every time that it had something to say: a test in
  *             which a rule was never tried proves nothing.

@@ -507,7 +507,8 @@ mode_ok(const struct process *p, const struct object *o, uint32_t mode)
 
 /* Say whose byte x and its neighbours are, if some operation has written them. */
 static void
-origin_explain(const struct process *p, uint32_t proc, const struct found *f, uint64_t x, char *why, size_t room)
+origin_explain(const struct process *p, uint32_t proc, const struct found *f, uint64_t x, char *why,
+    size_t room)
 {
 	for (uint32_t k = 0; k < p->n; k++) {
 		uint64_t n = 0;

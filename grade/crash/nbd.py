@@ -51,7 +51,7 @@ class Recorder:
         self.log.write(b"ECRASH01" + struct.pack("<Q", len(image)) + image)
         self.random = random.Random(seed)
         self.faults = faults
-        self.unflushed = {}                 # id of a write: None, or the number of events when it was answered
+        self.unflushed = {}                 # id of a write: None, or how many events there were when it was done
         self.failed = 0
         self.held = []                      # (connection, reply, kind, id, events when it came in)
         self.next_id = 0

@@ -39,8 +39,10 @@ def bad_blocks(in_log, rate):
 
 def bad_flushes(rate):
     flushes = itertools.count()
-    return lambda rng, kind, offset, length: (kind == FLUSH and next(flushes) > 8                # mounted by then
-                                              and rng.randrange(rate) == 0)
+
+    def fails(rng, kind, offset, length):
+        return kind == FLUSH and next(flushes) > 8 and rng.randrange(rate) == 0        # mounted by then
+    return fails
 
 
 # Workloads on disks that fail, and how

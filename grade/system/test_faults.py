@@ -1,5 +1,7 @@
-"""Disks that fail while a file system on them is in use: EIO to who asked, nothing lost that was promised, the machine goes on."""
+"""Disks that fail while a file system on them is in use: EIO to who asked, nothing lost that was promised, the
+machine goes on."""
 
+import re
 import subprocess
 
 import pytest
@@ -30,24 +32,27 @@ def check_kept(disk, numbers):
     """What was promised is there, seen by the host; fsck can mend what there is to mend."""
     with open(disk, "rb") as f:
         before = f.read()
-    sizes = [len(subprocess.run([build.tool("eclipsefs"), "cat", str(disk), f"/f{i}"], check=True, stdout=subprocess.PIPE).stdout)
-             for i in numbers]
-    assert sizes == [3000] * len(numbers)
+    for i in numbers:
+        cat = [build.tool("eclipsefs"), "cat", str(disk), f"/f{i}"]
+        assert len(subprocess.run(cat, check=True, stdout=subprocess.PIPE).stdout) == 3000, f"/f{i}"
     with open(disk, "rb") as f:
         assert f.read() == before
-    assert subprocess.run([build.tool("fsck.eclipsefs"), "-y", str(disk)], stdout=subprocess.DEVNULL).returncode in (0, 1)
-    assert subprocess.run([build.tool("fsck.eclipsefs"), "-n", str(disk)], stdout=subprocess.DEVNULL).returncode == 0
+    for how, good in ("-y", (0, 1)), ("-n", (0,)):
+        fsck = [build.tool("fsck.eclipsefs"), how, str(disk)]
+        assert subprocess.run(fsck, stdout=subprocess.DEVNULL).returncode in good
 
 
 @pytest.mark.points(3)
 @pytest.mark.parametrize("kind", ["virtio", "ata"])
 def test_journal_cannot_be_written(kind, tmp_path):
-    """One bad sector in the log: fsync fails from then on, the file system is read-only, what was kept before is kept."""
+    """One bad sector in the log: fsync fails from then on, the file system is read-only, promises are kept."""
     disk = small_disk(tmp_path)
     config = tmp_path / "rules.conf"
     log_block = 16 + 30                             # mkfs puts the log at block 16
-    config.write_text(f'[inject-error]\nevent = "none"\niotype = "write"\nerrno = "5"\nonce = "off"\nsector = "{log_block * 8}"\n')
-    spec = ["driver=raw", "file.driver=blkdebug", f"file.config={config}", "file.image.driver=file", f"file.image.filename={disk}"]
+    config.write_text('[inject-error]\nevent = "none"\niotype = "write"\nerrno = "5"\nonce = "off"\n'
+                      f'sector = "{log_block * 8}"\n')
+    spec = ["driver=raw", "file.driver=blkdebug", f"file.config={config}", "file.image.driver=file",
+            f"file.image.filename={disk}"]
     with Machine(image=build.test_image(), extra=disk_args(kind, spec, True, "disk1", boot=False)) as m:
         sh = Shell(m)
         sh.ok(f"mount -t eclipsefs /dev/{'vdb' if kind == 'virtio' else 'sda'} /mnt")
@@ -67,8 +72,8 @@ PCI_EJECT, PCI_SELECT = 0xAE08, 0xAE10              # QEMU's ACPI hot-plug contr
 
 @pytest.mark.points(3)
 def test_disk_vanishes(tmp_path):
-    """The device is pulled out while it is written to: device_del, and the ejection that the guest's firmware would do, from outside.
-    Errors to who asks, and the machine goes on."""
+    """The device is pulled out while it is written to: device_del, and from outside the ejection that the guest's
+    firmware would do. Errors to who asks, and the machine goes on."""
     disk = small_disk(tmp_path)
     words = disk_args("virtio", str(disk), True, "disk1", boot=False)
     words[-1] += ",id=gone,addr=0x1e"
@@ -77,8 +82,8 @@ def test_disk_vanishes(tmp_path):
         sh.ok("mount -t eclipsefs /dev/vdb /mnt")
         done = kept(sh.run(WRITE, idle=100)[0])
         assert len(done) == 20
-        sh.m.send("busybox sh -c 'n=0; while busybox dd if=/bin/cat of=/mnt/more bs=1000 conv=fsync 2>/dev/null; do n=$((n+1)); "
-                  "test $n = 3 && echo bu''sy; done; echo en''ded' &\n")
+        sh.m.send("busybox sh -c 'n=0; while busybox dd if=/bin/cat of=/mnt/more bs=1000 conv=fsync 2>/dev/null; "
+                  "do n=$((n+1)); test $n = 3 && echo bu''sy; done; echo en''ded' &\n")
         m.expect("busy\\n")
         m.qmp("device_del", id="gone")
         m.monitor(f"o /4 {PCI_SELECT:#x} 0")
@@ -111,8 +116,8 @@ def test_slow_disk(tmp_path):
 @pytest.mark.points(2)
 @pytest.mark.parametrize("mode", [m for m in MODES if m != "good"])
 def test_device_lies(mode, tmp_path):
-    """A VirtIO disk that is no good any more, in one of many ways: EIO or the truth to who reads, never something else; what was
-    promised is there; the machine goes on."""
+    """A VirtIO disk that is no good any more, in one of many ways: EIO or the truth to who reads, never something
+    else; what was promised is there; the machine goes on."""
     disk = small_disk(tmp_path)
     with Disk(str(disk)) as d, Machine(image=build.test_image(), extra=d.qemu_args(512)) as m:
         sh = Shell(m)
@@ -126,8 +131,9 @@ def test_device_lies(mode, tmp_path):
         assert (status == 0) == (mode in ("slow", "no-write", "no-flush")), output
         assert "differ" not in output and "EOF" not in output, output
         if status:
-            assert "I/O error" in output or "Input/output error" in output or "No such device" in output, output
-        promised = kept(sh.run("busybox dd if=/bin/cat of=/mnt/f21 bs=1000 count=3 conv=fsync 2>/dev/null && echo kept 21", idle=100)[0])
+            assert re.search("I/O error|Input/output error|No such device", output), output
+        promised = kept(sh.run("busybox dd if=/bin/cat of=/mnt/f21 bs=1000 count=3 conv=fsync 2>/dev/null && "
+                               "echo kept 21", idle=100)[0])
         assert mode == "no-read" or promised == ([21] if mode == "slow" else []), d.problem
         d.mode = "good"
         sh.run("umount /mnt", idle=100)

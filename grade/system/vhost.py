@@ -2,8 +2,8 @@
 
 Idea.       QEMU gives us the rings and shares the guest's memory, and we answer the requests. So a device can
             lie where QEMU's own never would: in the used ring, in lengths, in what it leaves out.
-Interface.  with Disk(image_path) as d: QEMU with d.qemu_args(mem) beside the machine's; d.mode = one of MODES.
-            d.asked counts requests. The image is read at the start and written back at the end.
+Interface.  with Disk(image_path) as d: QEMU with d.qemu_args(mem) beside the machine's; d.mode = one of
+            MODES. d.asked counts requests. The image is read at the start and written back at the end.
 Invariants. I1 requests are answered by one thread, in order; the mode is looked at once for each.
 """
 
@@ -74,8 +74,8 @@ class Disk:
             f.write(self.bytes)
 
     def qemu_args(self, mem):
-        return ["-object", f"memory-backend-memfd,id=shared,size={mem}M,share=on", "-machine", "memory-backend=shared",
-                "-chardev", f"socket,id=vhost,path={self.path}",
+        return ["-object", f"memory-backend-memfd,id=shared,size={mem}M,share=on",
+                "-machine", "memory-backend=shared", "-chardev", f"socket,id=vhost,path={self.path}",
                 "-device", "vhost-user-blk-pci,chardev=vhost,num-queues=1,disable-legacy=on"]
 
     # ---------------------------------------------------------------- the control channel

@@ -55,7 +55,7 @@ announce(enum crash_op op, const char *path, const char *path2, uint64_t off, ui
 	}
 }
 
-/* The operation announced last has returned `r`. Only ENOSPC may be an answer, and of a disk that fails EIO and EROFS. */
+/* The operation announced last has returned `r`. Only ENOSPC may be an answer; if the disk fails, EIO and EROFS. */
 static long
 returned(long r)
 {
@@ -499,7 +499,7 @@ mixture(void)
 	settle_all();
 }
 
-/* The disk fails now and then. A file for which an error was reported is left alone: what it holds nobody knows. */
+/* The disk fails now and then. A file for which an error was reported is left alone: nobody knows what it holds. */
 static void
 faulty(void)
 {
