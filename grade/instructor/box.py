@@ -1,17 +1,18 @@
 """Runs a shell script on what students sent, in a room of its own.
 
-Idea.       The room is an empty tmpfs with the compiler's folders of this machine read-only beside it. What the script
-            works on comes in as a tar on its standard input, what it made leaves as its standard output: no folder of
-            this machine is shared, so there is nothing to read, to change or to leave behind.
+Idea.       The room is an empty tmpfs with the compiler's folders of this machine read-only beside it. What
+            the script works on comes in as a tar on its standard input, what it made leaves as its standard
+            output: no folder of this machine is shared, so there is nothing to read, to change or to leave
+            behind.
 Interface.  run(script, tar_in) -> Done. how() says which room there is here; check() why there is none.
 Invariants. I1 no network, no keys, no environment, no tests: only /usr's programs and libraries, links of
                /etc/alternatives, /dev/null, and the tmpfs W (the script's working folder).
             I2 own uid; own PID namespace: KILL of its first process ends all.
-            I3 time, memory, processes, file size, room on the tmpfs and output are bounded, whatever the script does.
+            I3 time, memory, processes, file size, room on the tmpfs and output are bounded, whatever the
+               script does.
 """
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -34,20 +35,23 @@ class Limits:
 
 
 class Done:
-    """How a run ended: exit status, standard output (bytes), what it said (text), and which limit ended it, or None."""
+    """How a run ended: exit status, standard output (bytes), what it said (text), and which limit ended it,
+    or None."""
 
     def __init__(self, status, out, said, limit, seconds):
         self.status, self.out, self.said, self.limit, self.seconds = status, out, said, limit, seconds
 
 
 def how():
-    """bwrap; or, only where ECLIPSE_BOX=uid asks for it (inside a container that is thrown away), another uid."""
+    """bwrap; or, only where ECLIPSE_BOX=uid asks for it (inside a container that is thrown away), another
+    uid."""
     return os.environ.get("ECLIPSE_BOX", "bwrap")
 
 
 def namespaces():
     """bwrap's words for everything unshared. Root needs no user namespace: it drops to the uid inside."""
-    words = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
+    words = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts",
+             "--unshare-cgroup-try",
              "--die-with-parent", "--new-session", "--clearenv", "--hostname", "room"]
     if os.geteuid() != 0:
         words += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
@@ -55,7 +59,8 @@ def namespaces():
 
 
 def system_folders():
-    """The programs and libraries of this machine, read-only; nothing of /etc but the links between programs."""
+    """The programs and libraries of this machine, read-only; nothing of /etc but the links between
+    programs."""
     words = []
     for d in ("/usr", "/etc", "/dev"):       # without this bwrap makes them for root's eyes only
         words += ["--perms", "0755", "--dir", d]
@@ -73,13 +78,15 @@ def drop(uid, limits=()):
     """The words that set limits and, for root, give the uid up for good."""
     words = ["prlimit", "--core=0", *limits]
     if os.geteuid() == 0:
-        words += ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs", "--inh-caps=-all",
+        words += ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs",
+                  "--inh-caps=-all",
                   "--bounding-set=-all"]
     return words
 
 
 def limit_words(limits):
-    return [f"--cpu={limits.cpu}:{limits.cpu + 5}", f"--as={limits.memory}", f"--nproc={limits.processes}", f"--fsize={limits.file}",
+    return [f"--cpu={limits.cpu}:{limits.cpu + 5}", f"--as={limits.memory}", f"--nproc={limits.processes}",
+            f"--fsize={limits.file}",
             "--nofile=256"]
 
 
@@ -90,7 +97,8 @@ def folders(path):
 
 
 def as_root():
-    """The sources also have the name of this tree, $SRC: debuggers and reports shall find what objects were made from."""
+    """The sources also have the name of this tree, $SRC: debuggers and reports shall find what objects were
+    made from."""
     return folders(ROOT) + ["--symlink", WORK + "/src", ROOT]
 
 
@@ -141,7 +149,8 @@ def feed(pipe, data):
 
 
 def run(script, tar_in=b"", limits=None, uid=0, devices=("/dev/null",)):
-    """Runs `sh -c script` in a fresh room with `tar_in` as its standard input. Never raises for what the script does."""
+    """Runs `sh -c script` in a fresh room with `tar_in` as its standard input. Never raises for what the
+    script does."""
     limits = limits or Limits()
     room = tempfile.mkdtemp(prefix="eclipse-room-") if how() == "uid" else None
     uid = UID_BASE + uid % UIDS
@@ -205,10 +214,5 @@ def check():
     done = run("echo in", limits=Limits(seconds=20))
     if done.out == b"in\n":
         return None
-    return "bwrap cannot make a sandbox on this machine: " + (done.said.strip().splitlines() or ["no message"])[-1]
-
-
-def limit_self(**limits):
-    """For preexec_fn: resource limits of a process that we start outside a room."""
-    for name, value in limits.items():
-        resource.setrlimit(getattr(resource, "RLIMIT_" + name.upper()), (value, value))
+    said = done.said.strip().splitlines() or ["no message"]
+    return "bwrap cannot make a sandbox on this machine: " + said[-1]

@@ -2,9 +2,10 @@
 
     python3 -m grade.instructor.classroom DIR [--lab N] [--course URL]
 
-Idea.       One job: build and grade once (make grade, JSON), then a line per graded test that says its points; GitHub
-            Classroom adds them up. With COURSE=url (the repository that `make release` wrote, pushed somewhere) the job grades
-            the files with exercises inside a fresh copy of that, so that edits of tests or Makefile count for nothing.
+Idea.       One job: build and grade once (make grade, JSON), then a line per graded test that says its
+            points; GitHub Classroom adds them up. With COURSE=url (the repository that `make release` wrote,
+            pushed somewhere) the job grades the files with exercises inside a fresh copy of that, so that
+            edits of tests or Makefile count for nothing.
 Interface.  DIR/.github/workflows/classroom.yml, DIR/.github/classroom/autograding.json and verdict.py.
 """
 
@@ -91,7 +92,8 @@ def graded(lab):
     for path in sorted(glob.glob(os.path.join(glob.escape(ROOT), "labs/[0-9]*-*/lab.toml"))):
         if int(os.path.basename(os.path.dirname(path)).split("-")[0]) <= lab:
             with open(path, "rb") as f:
-                out += [(t["name"], t["points"]) for t in tomllib.load(f).get("test", []) if not t.get("hidden")]
+                out += [(t["name"], t["points"]) for t in tomllib.load(f).get("test", [])
+                        if not t.get("hidden")]
     return out
 
 
@@ -101,15 +103,18 @@ def workflow(lab, tests, files, course):
     listed = "\n".join("          " + f for f in files)
     fresh = FRESH.format(lab=lab, course=course, files=listed) if course else OWN
     steps = "".join(TEST.format(name=n, points=p, verdict=verdict) for n, p in tests)
-    env = "\n".join(f"          {n.upper()}_RESULTS: \"${{{{ steps.{n}.outputs.result }}}}\"" for n, _ in tests)
-    return HEAD.format(lab=lab, fresh=fresh) + steps + TAIL.format(env=env, runners=",".join(n for n, _ in tests))
+    env = "\n".join(f'          {n.upper()}_RESULTS: "${{{{ steps.{n}.outputs.result }}}}"' for n, _ in tests)
+    tail = TAIL.format(env=env, runners=",".join(n for n, _ in tests))
+    return HEAD.format(lab=lab, fresh=fresh) + steps + tail
 
 
 def autograding(lab, tests):
     """The same as GitHub Classroom's older autograding.json."""
-    out = [{"name": "build and grade", "setup": "make setup", "run": f"make grade LAB={lab} JSON=verdicts.json || true",
+    out = [{"name": "build and grade", "setup": "make setup",
+            "run": f"make grade LAB={lab} JSON=verdicts.json || true",
             "input": "", "output": "", "comparison": "included", "timeout": 60, "points": 0}]
-    out += [{"name": n, "setup": "", "run": f"python3 .github/classroom/verdict.py {n}", "input": "", "output": "",
+    out += [{"name": n, "setup": "", "run": f"python3 .github/classroom/verdict.py {n}", "input": "",
+             "output": "",
              "comparison": "included", "timeout": 1, "points": p} for n, p in tests]
     return {"tests": out}
 
@@ -123,7 +128,8 @@ def make(folder, lab, course):
     os.makedirs(os.path.join(folder, ".github", "workflows"), exist_ok=True)
     os.makedirs(os.path.join(folder, ".github", "classroom"), exist_ok=True)
     texts = {"workflows/classroom.yml": workflow(lab, tests, courses.exercises(lab), course),
-             "classroom/autograding.json": json.dumps(autograding(lab, tests), indent=2) + "\n", "classroom/verdict.py": VERDICT}
+             "classroom/autograding.json": json.dumps(autograding(lab, tests), indent=2) + "\n",
+             "classroom/verdict.py": VERDICT}
     for name, text in texts.items():
         with open(os.path.join(folder, ".github", name), "w") as f:
             f.write(text)

@@ -2,8 +2,9 @@
 
     python3 -m grade.instructor.classrun SUBMISSIONS OUT --lab N --build DIR [--jobs N] [--seed N] [--hidden DIR] [--slurm] ...
 
-Idea.       prepare() makes what all share; every submission is a unit of work in a process of its own (unit.py), run by a pool
-            here or by a Slurm array; what the units left is then put together in a gradebook, reports and an overview.
+Idea.       prepare() makes what all share; every submission is a unit of work in a process of its own
+            (unit.py), run by a pool here or by a Slurm array; what the units left is then put together in a
+            gradebook, reports and an overview.
 Invariants. I1 a unit that crashes, hangs or writes nonsense costs that unit, nothing else.
             I2 run again with the same OUT, it does what is missing, and writes the reports anew.
 """
@@ -39,9 +40,10 @@ def settings_of(args):
         raise CourseError(f"LAB={lab}: there is no such lab here ({', '.join(map(str, numbers))})")
     seed = args.seed or old.get("seed") or random.SystemRandom().randrange(1, 1 << 31)
     limits = {k: v for k, v in (("seconds", args.build_seconds),) if v}
-    out = {"submissions": os.path.abspath(args.submissions), "lab": lab, "seed": int(seed), "test": args.test or "",
-           "hidden": os.path.abspath(args.hidden) if args.hidden else "", "release": os.path.abspath(args.release)
-           if args.release else "", "build": os.path.abspath(args.build), "seconds": args.seconds, "limits": limits,
+    out = {"submissions": os.path.abspath(args.submissions), "lab": lab, "seed": int(seed), "test": args.test,
+           "hidden": os.path.abspath(args.hidden) if args.hidden else "",
+           "release": os.path.abspath(args.release) if args.release else "",
+           "build": os.path.abspath(args.build), "seconds": args.seconds, "limits": limits,
            "allowed": courses.exercises(lab), "units": courses.find_units(args.submissions)}
     if args.hidden and not os.path.isdir(args.hidden):
         raise CourseError(f"HIDDEN={args.hidden}: no such folder")
@@ -56,9 +58,10 @@ def prepare(args):
     os.makedirs(args.out, exist_ok=True)
     settings, old = settings_of(args)
     tree = courses.handed_out(settings["lab"], settings["release"])
-    src = courses.built_from(tree)
+    src = courses.built_from(tree, settings["lab"])
     kept = {k: settings[k] for k in ("lab", "seed", "test", "hidden", "limits", "seconds")}
-    settings["key"] = courses.digest(kept, {p: courses.digest(d) for p, d in src.items()}, courses.judge_digest())
+    settings["key"] = courses.digest(kept, {p: courses.digest(d) for p, d in src.items()},
+                                     courses.judge_digest())
     base = os.path.join(args.out, "base")
     fits = old.get("key") == settings["key"] and os.path.exists(os.path.join(base, "baseline.json"))
     if not fits:
@@ -134,7 +137,8 @@ class Pool:
 
     def one(self, unit):
         argv = [sys.executable, "-B", "-m", "grade.instructor.unit", self.course.out, unit["id"]]
-        p = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        p = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT,
                              start_new_session=True, env=environment(), preexec_fn=end_with_us)
         self.running.add(p)
         most = 2 * self.course.settings["seconds"] + 900
@@ -147,7 +151,8 @@ class Pool:
         return result_of(self.course, unit, text)
 
     def kill(self, p):
-        """A unit that is told to end takes its judge and its boxes with it; one that does not listen is killed."""
+        """A unit that is told to end takes its judge and its boxes with it; one that does not listen is
+        killed."""
         if p.poll() is None:
             p.terminate()
             try:
@@ -203,7 +208,8 @@ def run(args):
     course = prepare(args)
     pending = [u for u in course.units if not units.finished(course, u)]
     say(f"{len(course.units)} submissions, labs 1 to {course.lab}, seed {course.seed}"
-        + (f"; {len(course.units) - len(pending)} are done already" if len(pending) < len(course.units) else ""))
+        + (f"; {len(course.units) - len(pending)} are done already" if len(pending) < len(course.units)
+           else ""))
     for u in pending:                        # an old result must not be taken for one of this run
         if os.path.exists(units.result_path(course, u)):
             os.unlink(units.result_path(course, u))

@@ -1,10 +1,13 @@
-"""What a class run works with: the labs' exercises, the tree as handed out, and the settings kept in OUT/run.json.
+"""What a class run works with: the labs' exercises, the tree as handed out, and the settings kept in
+OUT/run.json.
 
-Idea.       All that is the same for every submission is made once, in prepare(): the release's sources and their objects as
-            one tar, the products of the build that judges need, the skeleton's own score. A unit of work reads it, never
-            writes it, so units can run in any order, at the same time, on any machine that sees the folder OUT.
+Idea.       All that is the same for every submission is made once, in prepare(): the release's sources and
+            their objects as one tar, the products of the build that judges need, the skeleton's own score. A
+            unit of work reads it, never writes it, so units can run in any order, at the same time, on any
+            machine that sees the folder OUT.
 Interface.  prepare(settings) writes OUT/base; Course(out) reads it.
-Invariants. I1 run.json names everything a result depends on; `key` is its digest. Another key: results are made anew.
+Invariants. I1 run.json names everything a result depends on; `key` is its digest. Another key: results are
+               made anew.
 """
 
 import glob
@@ -61,7 +64,8 @@ def exercises(lab, top=ROOT):
 
 
 def lab_numbers(top=ROOT):
-    return sorted(int(os.path.basename(p).split("-")[0]) for p in glob.glob(os.path.join(glob.escape(top), "labs/[0-9]*-*")))
+    return sorted(int(os.path.basename(p).split("-")[0])
+                  for p in glob.glob(os.path.join(glob.escape(top), "labs/[0-9]*-*")))
 
 
 def build_files(path):
@@ -70,28 +74,44 @@ def build_files(path):
 
 
 def handed_out(lab, release=""):
-    """{path: bytes}: the tree of labs 1..lab as students got it; from a release's branch, or made from this tree."""
+    """{path: bytes}: the tree of labs 1..lab as students got it; from a release's branch, or made from this
+    tree."""
     with tempfile.TemporaryDirectory(prefix="eclipse-release-") as tmp:
         repo = release or os.path.join(tmp, "students")
         if not release:
-            p = subprocess.run([sys.executable, "-m", "grade.release.write", repo, "--labs", f"{lab_numbers()[0]}-{lab}"],
+            p = subprocess.run([sys.executable, "-m", "grade.release.write", repo, "--labs",
+                                f"{lab_numbers()[0]}-{lab}"],
                                cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             if p.returncode:
                 raise CourseError(f"the release cannot be made: {p.stdout.strip()}")
-        p = subprocess.run(["git", "-C", repo, "archive", f"lab{lab}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        p = subprocess.run(["git", "-C", repo, "archive", f"lab{lab}"], stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE)
         if p.returncode:
             raise CourseError(f"RELEASE={repo}: {p.stderr.decode(errors='replace').strip()}")
     tree = read_tar(p.stdout)
     return {os.path.normpath(p): data for p, data in sorted(tree.items())}
 
 
-def built_from(tree):
-    """Of a tree as handed out what the kernel's build reads; the titles of later labs are said, so they are there."""
+def built_from(tree, lab):
+    """Of a tree as handed out what the kernel's build reads; with this tree's lists and observers, which its
+    judges know.
+
+    Students have not got all observers (tests can be kept back), nor the lists of later labs, whose titles a
+    kernel says.
+    """
     src = {p: data for p, data in tree.items() if build_files(p)}
     for path in glob.glob(os.path.join(glob.escape(ROOT), "labs/[0-9]*-*/files")):
-        with open(path, "rb") as f:
-            src.setdefault(os.path.relpath(path, ROOT), f.read())
+        src[os.path.relpath(path, ROOT)] = own(path)
+        if int(os.path.basename(os.path.dirname(path)).split("-")[0]) <= lab:
+            listed = re.findall(r"(?m)^(?!#)(\S+)", own(path).decode())
+            src |= {p: own(p) for p in listed if p not in src or os.path.basename(p).startswith("observe_")}
     return src
+
+
+def own(path):
+    """A file of this tree."""
+    with open(os.path.join(ROOT, path), "rb") as f:
+        return f.read()
 
 
 def read_tar(data, most=64 << 20):
@@ -108,8 +128,10 @@ def read_tar(data, most=64 << 20):
 
 
 def build_script(labs, everything=False, jobs=1):
-    """The script of a build in a box: kernels of the labs, as far as it gets; `everything`: the whole build folder."""
-    want = "." if everything else "$(ls -d " + " ".join(f"lab-{n}/kernel.elf" for n in labs) + " 2> /dev/null)"
+    """The script of a build in a box: kernels of the labs, as far as it gets; `everything`: the whole build
+    folder."""
+    kernels = " ".join(f"lab-{n}/kernel.elf" for n in labs)
+    want = "." if everything else f"$(ls -d {kernels} 2> /dev/null)"
     return MAKE_KERNELS % {"labs": " ".join(map(str, labs)), "last": labs[-1], "want": want, "jobs": jobs}
 
 
@@ -193,9 +215,9 @@ def digest(*things):
 
 def judge_digest():
     """Of the judges: results made with other tests are not the same results."""
-    files = sorted(glob.glob(os.path.join(glob.escape(ROOT), "labs/*/*.py")) + glob.glob(os.path.join(glob.escape(ROOT),
-                   "labs/*/lab.toml")) + glob.glob(os.path.join(glob.escape(ROOT), "grade/eclipse/*.py")))
-    return digest(*(open(f, "rb").read() for f in files))
+    patterns = ("labs/*/*.py", "labs/*/lab.toml", "grade/eclipse/*.py", "grade/run.py", "grade/plugin.py")
+    files = sorted(f for p in patterns for f in glob.glob(os.path.join(glob.escape(ROOT), p)))
+    return digest(*map(own, files))
 
 
 def make_base(folder, src, labs):
@@ -215,11 +237,14 @@ def make_base(folder, src, labs):
     return built
 
 
+NOT_LINKED = ("obj", "kernel.elf", "eclipse.img", "test.img")
+
+
 def link_products(folder, build):
     """The judges' side of a build: everything but kernels, by link into the build folder it was made in."""
     os.makedirs(folder, exist_ok=True)
     for name in os.listdir(build):
-        if name in ("obj", "kernel.elf", "eclipse.img", "test.img") or name.startswith(("lab-", "flags.", "kernel")):
+        if name in NOT_LINKED or name.startswith(("lab-", "flags.", "kernel")):
             continue
         link = os.path.join(folder, name)
         if os.path.islink(link):

@@ -3,9 +3,10 @@
     python3 -m grade.instructor.gradescope FILE.zip [--lab N] [--hidden DIR] [--release DIR]     makes it
     python3 -m grade.instructor.gradescope --run SUBMISSION RESULTS.json --out DIR               is what it runs
 
-Idea.       The zip holds this tree. setup.sh, run once when Gradescope makes its image, installs the packages, builds what
-            judges need and prepares a class run. run_autograder, run once per submission in a container that is then thrown
-            away, does one unit of that class run. Where the container allows no bwrap the room is another uid (box.py).
+Idea.       The zip holds this tree. setup.sh, run once when Gradescope makes its image, installs the
+            packages, builds what judges need and prepares a class run. run_autograder, run once per
+            submission in a container that is then thrown away, does one unit of that class run. Where the
+            container allows no bwrap the room is another uid (box.py).
 """
 
 import argparse
@@ -19,7 +20,7 @@ from grade.instructor.course import ROOT, Course, CourseError, write_json
 from grade.instructor.report import hidden_tests, message
 
 SETUP = """#!/bin/sh
-# Made by `make gradescope`. Gradescope runs this once, as root, when it builds the autograder's image (Debian or Ubuntu 22.04 on).
+# Made by `make gradescope`. Gradescope runs this once, as root, to make its image (Debian 12, Ubuntu 24.04).
 set -e
 cd /autograder/source/tree
 apt-get update
@@ -52,7 +53,8 @@ def tracked():
     """The files of this tree that git knows, as they lie there."""
     p = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, stdout=subprocess.PIPE, check=True)
     names = [os.fsdecode(n) for n in p.stdout.split(b"\0") if n]
-    return [n for n in names if os.path.isfile(os.path.join(ROOT, n)) and not os.path.islink(os.path.join(ROOT, n))]
+    return [n for n in names if os.path.isfile(os.path.join(ROOT, n))
+            and not os.path.islink(os.path.join(ROOT, n))]
 
 
 def add(z, name, data, mode=0o644):
@@ -94,9 +96,10 @@ def make(path, lab, hidden, release):
 def results(result, hidden):
     """results.json as Gradescope reads it."""
     tests = [{"name": t["name"], "number": str(t.get("lab") or 0), "score": t["points"], "max_score": t["of"],
-              "status": "passed" if t["passed"] else "failed", "output": message(t, hidden), "output_format": "text",
+              "status": "passed" if t["passed"] else "failed", "output": message(t, hidden),
+              "output_format": "text",
               "visibility": "visible"} for t in result["tests"]]
-    text = "\n".join([result["verdict"], *result["notes"]] + ([result["build_log"]] if result["build_log"] else []))
+    text = "\n".join([result["verdict"], *result["notes"], *filter(None, [result["build_log"]])])
     return {"score": result["score"], "execution_time": round(result["seconds"]["total"]), "output": text,
             "output_format": "text", "visibility": "visible", "tests": tests,
             "extra_data": {"seed": result["seed"], "lab": result["lab"]}}

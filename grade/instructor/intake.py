@@ -1,11 +1,14 @@
-"""Takes a submission in: whatever was sent becomes {path: bytes} of the allowed files, and lines for the report.
+"""Takes a submission in: whatever was sent becomes {path: bytes} of the allowed files, and lines for the
+report.
 
-Idea.       Three kinds of source (folder, zip, git) answer two questions: which names are there, and what is in this one.
-            Everything else is common: where in there the student's tree begins, which allowed files it has, and what is
-            wrong with the rest. A name that was sent is only ever compared and printed, never opened as a path of ours.
+Idea.       Three kinds of source (folder, zip, git) answer two questions: which names are there, and what is
+            in this one. Everything else is common: where in there the student's tree begins, which allowed
+            files it has, and what is wrong with the rest. A name that was sent is only ever compared and
+            printed, never opened as a path of ours.
 Interface.  take(path, allowed, lab) -> Intake.  allowed: {path: lab of the exercise}.
 Invariants. I1 nothing that was sent is executed, and git looks at it only inside a box.
-            I2 no symbolic link is followed, no file is read further than MAX_FILE, no listing further than MAX_NAMES.
+            I2 no symbolic link is followed, no file is read further than MAX_FILE, no listing further than
+               MAX_NAMES.
             I3 whatever is wrong becomes a line in `notes`; only our own bugs raise.
 """
 
@@ -35,7 +38,8 @@ class Unreadable(Exception):
 def shown(name, most=100):
     """A name that was sent, for a report: printable, on one line, not too long."""
     name = name if isinstance(name, str) else os.fsdecode(name)
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in name).encode("utf-8", "backslashreplace").decode()
+    text = "".join(c if c.isprintable() else repr(c)[1:-1]
+                   for c in name).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= most else text[:most - 3] + "..."
 
 
@@ -221,7 +225,8 @@ for name in refs/sent/head HEAD "refs/heads/lab$LAB" refs/heads/main refs/heads/
 done
 [ -n "$commit" ] || exit 6
 """
-ENDS = {9: "could not be unpacked", 8: "git does not work in the sandbox", 7: "is no bundle that git can read",
+ENDS = {9: "could not be unpacked", 8: "git does not work in the sandbox",
+        7: "is no bundle that git can read",
         6: "has no commit"}
 
 
@@ -436,14 +441,16 @@ def look(got, source, allowed, lab, known):
 def link_in_the_way(names, top, allowed):
     """Links where a folder of the tree should be."""
     folders = {"/".join(p.split("/")[:i]) for p in allowed for i in range(1, p.count("/") + 1)}
-    return sorted(n for n, (kind, _) in names.items() if kind == LINK and n.startswith(top) and n[len(top):] in folders)
+    return sorted(n for n, (kind, _) in names.items() if kind == LINK and n.startswith(top)
+                  and n[len(top):] in folders)
 
 
 def missing(got, allowed, lab):
     """Says which labs' files are not there; all of the lab that is graded: probably another lab's work."""
     for n in sorted(set(allowed.values())):
         files = [p for p in allowed if allowed[p] == n]
-        absent = [p for p in files if p not in got.files and not any(line.startswith(p + ":") for line in got.notes)]
+        absent = [p for p in files if p not in got.files
+                  and not any(line.startswith(p + ":") for line in got.notes)]
         if len(absent) == len(files) and got.files:
             wrong = " Was the wrong lab sent?" if n == lab else ""
             got.note(f"no file of lab {n} was sent: they count as handed out.{wrong}")

@@ -1,9 +1,11 @@
 """Has kernels judged: a fresh process of this tree's own grader, with QEMU in a box.
 
-Idea.       The judge is `grade.run grade --no-build` on a build folder in which only the kernels are the student's. It runs
-            nothing that came from a student but the machine, reads nothing but what the machine says and keeps in its memory.
+Idea.       The judge is `grade.run grade --no-build` on a build folder in which only the kernels are the
+            student's. It runs nothing that came from a student but the machine, reads nothing but what the
+            machine says and keeps in its memory.
 Interface.  judge(course, kernels, lab, uid) -> Verdicts.
-Invariants. I1 the process sees no path of a submission and no other student's results; its folder is its own and goes.
+Invariants. I1 the process sees no path of a submission and no other student's results; its folder is its own
+               and goes.
             I2 a judge that does not end is interrupted, says what it has, and is killed with all it started.
 """
 
@@ -56,7 +58,8 @@ def lay_out(course, kernels, tmp):
 
 def words(course, build, lab, out):
     settings = course.settings
-    argv = [sys.executable, "-B", "-m", "grade.run", "grade", "--no-build", "--build", build, "--lab", str(lab),
+    argv = [sys.executable, "-B", "-m", "grade.run", "grade", "--no-build", "--build", build, "--lab",
+            str(lab),
             "--jobs", "1", "--json", out]
     argv += ["--seed", str(course.seed)]
     argv += ["--test", settings["test"]] if settings["test"] else []
@@ -88,7 +91,8 @@ def judge(course, kernels, lab, uid=0, seconds=None):
 
 def run(argv, env, said, seconds):
     """Runs the judge as a group of its own; True when it had to be stopped."""
-    p = subprocess.Popen(argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True,
+    p = subprocess.Popen(argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+                         start_new_session=True,
                          preexec_fn=lambda: ctypes.CDLL(None).prctl(DIES_WITH, signal.SIGKILL))
     late = False
     try:

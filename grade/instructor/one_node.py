@@ -1,4 +1,5 @@
-"""A Slurm of one node, for tests: munged, slurmctld and slurmd of this machine's packages, all their state in one folder.
+"""A Slurm of one node, for tests: munged, slurmctld and slurmd of this machine's packages, all their state in
+one folder.
 
     with OneNode(folder) as env: ...        env: what sbatch and squeue need in their environment
 
@@ -95,7 +96,8 @@ class OneNode:
 
     def start(self, *argv):
         log = open(os.path.join(self.dir, os.path.basename(argv[0]) + ".out"), "wb")
-        p = subprocess.Popen(argv, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        p = subprocess.Popen(argv, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                             start_new_session=True)
         log.close()
         self.started.append(p)
 
@@ -116,15 +118,18 @@ class OneNode:
         return text
 
     def idle(self):
-        p = subprocess.run(["sinfo", "-h", "-o", "%T"], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        p = subprocess.run(["sinfo", "-h", "-o", "%T"], env=self.env, stdout=subprocess.PIPE,
+                           stderr=subprocess.DEVNULL, text=True)
         return p.stdout.split() in (["idle"], ["mixed"], ["allocated"])
 
     def __enter__(self):
         try:
             self.configure()
             m = os.path.join(self.dir, "munge")
-            self.start("munged", "-F", "--force", f"--socket={m}/socket", f"--key-file={self.dir}/keys/munge.key",
-                       f"--pid-file={m}/munged.pid", f"--seed-file={self.dir}/keys/seed", f"--log-file={self.dir}/munged.log",
+            self.start("munged", "-F", "--force", f"--socket={m}/socket",
+                       f"--key-file={self.dir}/keys/munge.key",
+                       f"--pid-file={m}/munged.pid", f"--seed-file={self.dir}/keys/seed",
+                       f"--log-file={self.dir}/munged.log",
                        "--num-threads=2")
             self.until("munge", lambda: os.path.exists(f"{m}/socket"))
             self.start("slurmctld", "-D", "-c")

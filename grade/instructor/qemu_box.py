@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """QEMU in a room of its own: what judges start in the place of qemu-system-x86_64.
 
-Idea.       A student's kernel may break out of its machine; then it is in an empty root with QEMU's own files, without network,
-            as nobody, and with QEMU's seccomp filter on. The files that the command line names are the only others: read-only,
-            but for a disk that the judge wants written and for the files that QEMU's output goes to.
-Invariants. I1 the process that was started is bwrap; killed, it takes QEMU with it. Exit status and inherited files are QEMU's.
+Idea.       A student's kernel may break out of its machine; then it is in an empty root with QEMU's own
+            files, without network, as nobody, and with QEMU's seccomp filter on. The files that the command
+            line names are the only others: read-only, but for a disk that the judge wants written and for the
+            files that QEMU's output goes to.
+Invariants. I1 the process that was started is bwrap; killed, it takes QEMU with it. Exit status and inherited
+               files are QEMU's.
 """
 
 import os
@@ -63,7 +65,8 @@ def main():
     if box.how() == "uid":                   # a container that is thrown away: QEMU's own filter, no room
         os.execvp(qemu, [qemu, "-sandbox", FILTER, *argv])
     words = box.namespaces() + box.system_folders() + ["--dev-bind", "/dev/null", "/dev/null"]
-    words += ["--proc", "/proc", "--symlink", "/proc/self/fd", "/dev/fd"]       # a judge hands files over by number
+    words += ["--proc", "/proc", "--symlink", "/proc/self/fd",
+              "/dev/fd"]       # a judge hands files over by number
     words += ["--perms", "0755", "--dir", "/usr/share", "--perms", "0755", "--dir", "/var"]
     for d in ("qemu", "seabios", "OVMF", "ovmf"):
         words += ["--ro-bind-try", f"/usr/share/{d}", f"/usr/share/{d}"]
@@ -76,10 +79,12 @@ def main():
         for folder in reversed([path[:i] for i, c in enumerate(path) if c == "/" and i]):
             made.add(folder)
         words += ["--bind" if written else "--ro-bind", os.path.realpath(path), path]
-    dirs = [w for d in sorted(made - {"/usr", "/usr/share", "/var", "/var/tmp"}) for w in ("--perms", "0755", "--dir", d)]
+    dirs = [w for d in sorted(made - {"/usr", "/usr/share", "/var", "/var/tmp"})
+            for w in ("--perms", "0755", "--dir", d)]
     at = words.index("--tmpfs") + 2
     words[at:at] = dirs
-    limits = [f"--fsize={longest}", f"--as={memory(argv) * (1 << 20) + 6 * GIB}", "--nofile=256", "--nproc=256"]
+    limits = [f"--fsize={longest}", f"--as={memory(argv) * (1 << 20) + 6 * GIB}", "--nofile=256",
+              "--nproc=256"]
     words += ["--setenv", "PATH", box.PATH, "--chdir", "/var/tmp", "--remount-ro", "/", "--"]
     words += box.drop(box.UID_BASE + int(os.environ.get("ECLIPSE_UID", "0")) % box.UIDS, limits)
     os.execvp(words[0], words + [qemu, "-sandbox", FILTER, *argv])

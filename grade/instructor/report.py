@@ -1,14 +1,19 @@
-"""What an instructor and the students get to read: gradebook.csv, reports/ID.md and .html, index.html, similar.html.
+"""What an instructor and the students get to read: gradebook.csv, reports/ID.md and .html, index.html,
+similar.html.
 
-Invariants. I1 what came from a student (names, compiler output, what a machine said) is escaped for the format it is put in:
-               HTML by jinja2, Markdown by fences that cannot be closed from inside, CSV so that no spreadsheet runs it.
-            I2 of an instructor's own (hidden) tests a student's report has the name and the points, not the text.
+Invariants. I1 what came from a student (names, compiler output, what a machine said) is escaped for the
+               format it is put in: HTML by jinja2, Markdown by fences that cannot be closed from inside, CSV
+               so that no spreadsheet runs it.
+            I2 of an instructor's own (hidden) tests a student's report has the name and the points, not the
+               text.
 """
 
 import csv
+import glob
 import os
 import re
 import shutil
+import tomllib
 
 import jinja2
 
@@ -27,20 +32,17 @@ def per_lab(tests):
 
 
 def public_tests():
-    """Names of the tests that students have, too; None when this tree keeps no such list."""
-    import glob
-    import tomllib
+    """Names of the tests that every student has, too."""
     names = set()
     for path in glob.glob(os.path.join(glob.escape(ROOT), "labs/*/lab.toml")):
         with open(path, "rb") as f:
-            names |= {t["name"] for t in tomllib.load(f).get("test", [])}
+            names |= {t["name"] for t in tomllib.load(f).get("test", []) if not t.get("hidden")
+                      and not t.get("pool")}
     return names
 
 
 def hidden_tests(course):
-    """Names of the tests that came with HIDDEN."""
-    if not course.settings["hidden"]:
-        return set()
+    """Names of the tests that came with HIDDEN, and of those that a release may keep back."""
     return {t["name"] for t in course.tests()["tests"]} - public_tests()
 
 
@@ -55,12 +57,15 @@ def gradebook(course, results):
     names = [t["name"] for t in course.tests()["tests"]]
     with open(course.path("gradebook.csv"), "w", newline="", encoding="utf-8") as f:
         w = csv.writer(f)
-        w.writerow(["name", "id", "score", "total", *(f"lab {n}" if n else "other" for n in labs), "passed", "failed", "skipped",
+        w.writerow(["name", "id", "score", "total", *(f"lab {n}" if n else "other" for n in labs), "passed",
+                    "failed", "skipped",
                     "seconds", "verdict", "notes", *names])
         for r in results:
             by_lab, points = per_lab(r["tests"]), {t["name"]: t["points"] for t in r["tests"]}
-            row = [r["name"], r["id"], r["score"], r["total"], *(by_lab.get(n, (0, 0))[0] for n in labs), r["passed"],
-                   r["failed"], r["skipped"], r["seconds"]["total"], r["verdict"], " | ".join(r["notes"]), *(points.get(n, 0) for n in names)]
+            row = [r["name"], r["id"], r["score"], r["total"], *(by_lab.get(n, (0, 0))[0] for n in labs),
+                   r["passed"],
+                   r["failed"], r["skipped"], r["seconds"]["total"], r["verdict"], " | ".join(r["notes"]),
+                   *(points.get(n, 0) for n in names)]
             w.writerow([cell(c) for c in row])
 
 
@@ -109,7 +114,8 @@ def difficulty(results):
     rows = {}
     for r in results:
         for t in r["tests"]:
-            row = rows.setdefault(t["name"], {"name": t["name"], "lab": t.get("lab") or 0, "of": t["of"], "passed": 0,
+            row = rows.setdefault(t["name"], {"name": t["name"], "lab": t.get("lab") or 0, "of": t["of"],
+                                              "passed": 0,
                                               "failed": 0, "kinds": {}})
             row["passed" if t["passed"] else "failed"] += 1
             if not t["passed"]:
@@ -132,7 +138,8 @@ def histogram(results, bars=10):
 
 
 def templates():
-    env = jinja2.Environment(loader=jinja2.FileSystemLoader(os.path.join(os.path.dirname(__file__), "templates")),
+    env = jinja2.Environment(loader=jinja2.FileSystemLoader(os.path.join(os.path.dirname(__file__),
+                                                                         "templates")),
                              autoescape=True, trim_blocks=True, lstrip_blocks=True)
     env.globals["per_lab"] = per_lab
     return env
@@ -157,7 +164,8 @@ def write(course, results, pairs, seconds):
         put(os.path.join(folder, r["id"] + ".html"), page.render(r=r, message=lambda t: message(t, hidden)))
     put(course.path("similar.html"), env.get_template("similar.html").render(pairs=pairs))
     put(course.path("index.html"), env.get_template("index.html").render(
-        course=course, results=sorted(results, key=lambda r: (-r["score"], r["name"])), bars=histogram(results),
+        course=course, results=sorted(results, key=lambda r: (-r["score"], r["name"])),
+        bars=histogram(results),
         difficulty=difficulty(results), pairs=pairs, seconds=seconds, baseline=course.tests()))
 
 

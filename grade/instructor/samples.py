@@ -1,8 +1,9 @@
 """Made-up submissions with the verdict that each must get: correct, cheating, broken, and mutated ones.
 
-Idea.       A sample is a small generator: make(maker, folder) writes what a student would send into SUBMISSIONS under the
-            sample's name. Cheats begin as a student's tree and do their evil where a student could: in a file with an
-            exercise, which is compiled and run, or in any other file, which must count for nothing.
+Idea.       A sample is a small generator: make(maker, folder) writes what a student would send into
+            SUBMISSIONS under the sample's name. Cheats begin as a student's tree and do their evil where a
+            student could: in a file with an exercise, which is compiled and run, or in any other file, which
+            must count for nothing.
 Interface.  CHEATS, BROKEN, CORRECT, mutated(lab): lists of Sample; Maker: where they take sources from.
 Invariants. I1 expect() says in a line what is wrong with the verdict, or None.
 """
@@ -25,6 +26,7 @@ class Maker:
 
     def __init__(self, skeleton, allowed, lab, secret=""):
         self.skeleton, self.allowed, self.lab, self.secret = skeleton, allowed, lab, secret
+        self.tape = []                       # what an honest kernel said: record.py
 
     def solved(self, path):
         with open(os.path.join(ROOT, path), "rb") as f:
@@ -40,7 +42,8 @@ class Maker:
 
 
 class Sample:
-    """expect: least and most share of the points, the classes that must occur, what the verdict or a note must say."""
+    """expect: least and most share of the points, the classes that must occur, what the verdict or a note
+    must say."""
 
     def __init__(self, name, make, most=1.0, least=0.0, classes=(), says="", allows=()):
         self.name, self.make, self.most, self.least = name, make, most, least
@@ -51,7 +54,8 @@ class Sample:
         return self.name.replace("/", "\u2215")
 
     def expect(self, r, baseline):
-        """What is wrong with the result, or None. `most` 0 means: no more than the tree as handed out gets."""
+        """What is wrong with the result, or None. `most` 0 means: no more than the tree as handed out
+        gets."""
         share = r["score"] / r["total"]
         most = max(self.most, baseline["score"] / baseline["total"])
         if not self.least - 1e-9 <= share <= most + 1e-9:
@@ -82,9 +86,11 @@ def zipped(path, files, top=""):
 
 
 def git(folder, *words):
-    env = dict(os.environ, GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_NOSYSTEM="1", GIT_AUTHOR_NAME="s", GIT_AUTHOR_EMAIL="s@s",
+    env = dict(os.environ, GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_NOSYSTEM="1", GIT_AUTHOR_NAME="s",
+               GIT_AUTHOR_EMAIL="s@s",
                GIT_COMMITTER_NAME="s", GIT_COMMITTER_EMAIL="s@s")
-    subprocess.run(["git", "-C", folder, *words], check=True, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(["git", "-C", folder, *words], check=True, env=env, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
 
 
 def committed(folder, files):
@@ -145,27 +151,112 @@ def evil(m, code, above="", base=None):
     helpers = ("#include \"kern/boot/cpu.h\"\n"
                "static void evil_say(uint16_t port, const char *s) { for (; *s; s++) outb(port, (uint8_t)*s); }\n" + above +
                "void evil_begin(void);\nvoid\nevil_begin(void)\n{\n\tevil_say(0x3f8, \"\");\n" + code + "\n}\n")
-    new, n = re.subn(r"(?m)^(void\nbootinfo_init\([^)]*\)\n\{\n)", lambda f: helpers + f[1] + "\tevil_begin();\n", text)
+    new, n = re.subn(r"(?m)^(void\nbootinfo_init\([^)]*\)\n\{\n)",
+                     lambda f: helpers + f[1] + "\tevil_begin();\n", text)
     assert n == 1, "bootinfo_init is not where the cheats look for it"
     return {**files, EVIL: new.encode()}
 
 
 def prints_expected(m, at):
     """All the words that graders have ever looked for, on the console; then it leaves as if all were well."""
-    words = ["hello 42", "ktest: 99 ok, 0 failed", "PASS", "ok  3/3  hello", "Score: 100/100", "99 passed, 0 failed"]
+    words = ["hello 42", "ktest: 99 ok, 0 failed", "PASS", "ok  3/3  hello", "Score: 100/100",
+             "99 passed, 0 failed"]
     put(at, evil(m, "".join(f'\tevil_say(0x3f8, "{w}\\n");\n' for w in words) + "\toutl(0xf4, 0x10);"))
 
 
 def forges_records(m, at):
-    """Writes the judge's channel itself: a well-formed transcript that ends, with what an honest kernel would say of hello."""
+    """Writes the judge's channel itself: a well-formed transcript that ends, with what an honest kernel would
+    say of hello."""
     put(at, evil(m, '\tevil_say(0xe9, "0 begin hello\\n1 hello here\\n2 end\\n");\n'
                     '\tevil_say(0x3f8, "hello 42\\n");\n\toutl(0xf4, 0x10);\n\tfor (;;)\n\t\tasm volatile("hlt");'))
 
 
 def forges_with_numbers(m, at):
-    """Reads the seed from the kernel words, as it may, and plays back records of another seed under whatever name is asked."""
+    """Reads the seed from the kernel words, as it may, and plays back records of another seed under whatever
+    name is asked."""
     rows = "".join(f"{i + 1} %s {1103515245 * i % 65536} {i * i}\\n" for i in range(8)).replace("%s", "hello")
     put(at, evil(m, f'\tevil_say(0xe9, "0 begin hello\\n{rows}9 end\\n");\n\tfor (;;)\n\t\tasm volatile("cli; hlt");'))
+
+
+PLAYER = """
+#include "kern/boot/initcall.h"
+
+static const struct { const char *words, *records, *console; } evil_tape[] = {
+%s
+};
+
+/* The only answer that every other test needs is worth the work: the first random number of the seed. */
+static void
+evil_hello(uint64_t seed)
+{
+	char digits[24];
+	int n = 0;
+
+	seed ^= 0x9e3779b97f4a7c15ul;
+	seed ^= seed >> 12;
+	seed ^= seed << 25;
+	seed ^= seed >> 27;
+	seed = seed * 0x2545f4914f6cdd1dul % 1000000;
+	do
+		digits[n++] = (char)('0' + seed % 10);
+	while (seed /= 10);
+	evil_say(0x3f8, "hello ");
+	while (n)
+		outb(0x3f8, (uint8_t)digits[--n]);
+	evil_say(0x3f8, "\\n");
+}
+
+/* Plays back what an honest kernel said when it was asked the same, or the like. */
+static void
+evil_play(void)
+{
+	char words[512];
+	size_t n = 0;
+	uint64_t seed = 0;
+
+	for (const char *s = bootinfo.cmdline; *s && n < sizeof(words) - 2;) {
+		if (strncmp(s, "seed=", 5) == 0) {
+			for (s += 5; *s >= '0' && *s <= '9'; s++)
+				seed = seed * 10 + (uint64_t)(*s - '0');
+			while (*s == ' ')
+				s++;
+			continue;
+		}
+		words[n++] = *s++;
+	}
+	while (n && words[n - 1] == ' ')
+		n--;
+	words[n] = 0;
+	if (strcmp(words, "observe=hello") == 0)
+		evil_hello(seed);
+	for (size_t same = n; same > 8; same--)
+		for (size_t i = 0; i < sizeof(evil_tape) / sizeof(evil_tape[0]); i++)
+			if (strncmp(evil_tape[i].words, words, same) == 0) {
+				evil_say(0x3f8, evil_tape[i].console);
+				evil_say(0xe9, evil_tape[i].records);
+				for (;;)
+					asm volatile("cli; hlt");
+			}
+}
+INITCALL(1, evil_play);
+"""
+
+
+def c_string(text):
+    data = text.encode("latin-1", "replace")
+    return '"' + "".join(chr(b) if 32 <= b < 127 and b not in b'"\\?' else f"\\{b:03o}" for b in data) + '"'
+
+
+def plays_back(m, at):
+    """Console and records of the solved kernel, recorded under another seed (record.py)."""
+    rows, size = [], 0
+    for words, records, console in m.tape:
+        row = f"\t{{ {c_string(words)}, {c_string(records)}, {c_string(console)} }},"
+        if size + len(row) < 200_000:
+            rows.append(row)
+            size += len(row)
+    files = evil(m, "")
+    put(at, {**files, EVIL: files[EVIL] + PLAYER.replace("%s", "\n".join(rows)).encode()})
 
 
 def floods_records(m, at):
@@ -174,21 +265,25 @@ def floods_records(m, at):
 
 def edits_tests(m, at):
     mine = "from grade.eclipse.judge import Run\n\ndef test_hello(run: Run):\n    open('%s', 'w')\n" % CANARY
-    put(at, {**m.student(), "labs/01-boot/test_boot.py": mine, "grade/run.py": f"open('{CANARY}', 'w')\nprint('Score: 1/1')\n",
+    put(at, {**m.student(), "labs/01-boot/test_boot.py": mine,
+             "grade/run.py": f"open('{CANARY}', 'w')\nprint('Score: 1/1')\n",
              "grade/plugin.py": f"open('{CANARY}', 'w')\n", "conftest.py": f"open('{CANARY}', 'w')\n",
              "labs/01-boot/lab.toml": "title = 'boot'\n"})
 
 
 def makefile_runs_code(m, at):
     put(at, {**m.student(), "GNUmakefile": f"$(shell touch {CANARY})\nall %:\n\ttouch {CANARY}\n",
-             "Makefile": f"$(shell touch {CANARY})\n", "grade/release/release.mk": f"$(shell touch {CANARY})\n",
-             "lib/host/font.mk": f"$(shell touch {CANARY})\n", ".git/hooks/post-checkout": f"#!/bin/sh\ntouch {CANARY}\n"})
+             "Makefile": f"$(shell touch {CANARY})\n",
+             "grade/release/release.mk": f"$(shell touch {CANARY})\n",
+             "lib/host/font.mk": f"$(shell touch {CANARY})\n",
+             ".git/hooks/post-checkout": f"#!/bin/sh\ntouch {CANARY}\n"})
 
 
 def fork_bomb(m, at):
     """Where a build that trusts a submission would run it."""
     bomb = "#!/bin/sh\nf() { f | f & }; f\n"
-    put(at, {**m.student(), "lib/host/ksyms.sh": bomb, "lib/host/labinfo.sh": bomb, "GNUmakefile": "$(shell sh lib/host/ksyms.sh)\n"})
+    put(at, {**m.student(), "lib/host/ksyms.sh": bomb, "lib/host/labinfo.sh": bomb,
+             "GNUmakefile": "$(shell sh lib/host/ksyms.sh)\n"})
 
 
 def reads_hidden(m, at):
@@ -207,7 +302,8 @@ def include_bomb(m, at):
 
 
 def macro_bomb(m, at):
-    rows = ["#define B0 1,1,1,1,1,1,1,1"] + [f"#define B{i} " + ",".join([f"B{i - 1}"] * 8) for i in range(1, 12)]
+    rows = ["#define B0 1,1,1,1,1,1,1,1"] + [f"#define B{i} " + ",".join([f"B{i - 1}"] * 8)
+                                             for i in range(1, 12)]
     put(at, {**m.student(), EVIL: m.skeleton[EVIL] + ("\n" + "\n".join(rows) + "\nint evil[] = { B11 };\n").encode()})
 
 
@@ -217,7 +313,8 @@ def object_bomb(m, at):
 
 
 def error_bomb(m, at):
-    put(at, {**m.student(), EVIL: m.skeleton[EVIL] + b"".join(b"undeclared_%d x_%d;\n" % (i, i) for i in range(8000))})
+    put(at, {**m.student(), EVIL: m.skeleton[EVIL] + b"".join(b"undeclared_%d x_%d;\n" % (i, i)
+                                                              for i in range(8000))})
 
 
 def loops(m, at):
@@ -251,7 +348,8 @@ def linker_words(m, at):
 
 def links_out(m, at):
     put(at, m.student())
-    for path, target in ((EVIL, "/etc/passwd"), ("kern/boot/print.c", "../../../correct-folder/kern/boot/print.c")):
+    for path, target in ((EVIL, "/etc/passwd"),
+                         ("kern/boot/print.c", "../../../correct-folder/kern/boot/print.c")):
         os.unlink(os.path.join(at, path))
         os.symlink(target, os.path.join(at, path))
 
@@ -266,7 +364,8 @@ def zip_slip(m, at):
     with zipfile.ZipFile(at + ".zip", "w") as z:
         for name, data in m.student().items():
             z.writestr(name, data)
-        for name in ("../../../grade/run.py", "/tmp/eclipse-canary", "kern/../../../../tmp/eclipse-canary", "..\\..\\grade\\run.py"):
+        for name in ("../../../grade/run.py", "/tmp/eclipse-canary", "kern/../../../../tmp/eclipse-canary",
+                     "..\\..\\grade\\run.py"):
             z.writestr(name, "raise SystemExit(0)\n")
 
 
@@ -284,14 +383,20 @@ CHEATS = [
     Sample("cheat-prints-expected", prints_expected, most=0, classes=("wrong", "panic", "not-written")),
     Sample("cheat-forges-records", forges_records, most=0, classes=("wrong",)),
     Sample("cheat-forges-numbers", forges_with_numbers, most=0, classes=("wrong", "idle-hang")),
+    Sample("cheat-plays-back", plays_back, most=0, classes=("wrong",)),
     Sample("cheat-floods-records", floods_records, most=0, classes=("flood",)),
-    Sample("cheat-edits-tests", edits_tests, most=0, says="changed, but no exercise is in it.*(run.py|lab.toml)"),
-    Sample("cheat-makefile", makefile_runs_code, most=0, says="changed, but no exercise is in it.*GNUmakefile"),
+    Sample("cheat-edits-tests", edits_tests, most=0,
+           says="changed, but no exercise is in it.*(run.py|lab.toml)"),
+    Sample("cheat-makefile", makefile_runs_code, most=0,
+           says="changed, but no exercise is in it.*GNUmakefile"),
     Sample("cheat-fork-bomb", fork_bomb, most=0, says="changed, but no exercise is in it.*GNUmakefile"),
     Sample("cheat-reads-hidden", reads_hidden, most=0, classes=("no-build",), says="No such file"),
-    Sample("cheat-incbin", incbin_passwd, most=0, classes=("no-build",), says="(?i)file not found|no such file"),
-    Sample("cheat-include-bomb", include_bomb, most=0, classes=("no-build",), says="not built: .*(time|nested|memory|output|Killed|signal)"),
-    Sample("cheat-macro-bomb", macro_bomb, most=0, classes=("no-build",), says="not built: .*(time|memory|Killed|signal)"),
+    Sample("cheat-incbin", incbin_passwd, most=0, classes=("no-build",),
+           says="(?i)file not found|no such file"),
+    Sample("cheat-include-bomb", include_bomb, most=0, classes=("no-build",),
+           says="not built: .*(time|nested|memory|output|Killed|signal)"),
+    Sample("cheat-macro-bomb", macro_bomb, most=0, classes=("no-build",),
+           says="not built: .*(time|memory|Killed|signal)"),
     Sample("cheat-object-bomb", object_bomb, most=0, classes=("no-build",), says="not built: "),
     Sample("cheat-error-bomb", error_bomb, most=0, classes=("no-build",), says="not built: "),
     Sample("cheat-loops", loops, most=0, classes=("busy-hang",)),
@@ -403,11 +508,13 @@ BROKEN = [
     Sample("broken-utf16", utf16, most=0, says="UTF-16"),
     Sample("broken-huge", huge, most=0, says="huge"),
     Sample("broken-fifo", fifo, most=0, says="no regular file"),
-    Sample("broken-does-not-compile", does_not_compile, most=0, classes=("no-build",), says=EVIL + r":\d+.*error"),
+    Sample("broken-does-not-compile", does_not_compile, most=0, classes=("no-build",),
+           says=EVIL + r":\d+.*error"),
     Sample("broken-last-lab", last_lab_does_not_compile, most=0.999, classes=("no-build",), says="not built"),
     Sample("broken-wrong-lab", wrong_lab, most=0.9, says="Was the wrong lab sent|no file of any exercise"),
     Sample("broken-other-project", other_project, most=0, says="no file of any exercise"),
-    Sample("broken-file-missing", one_file_missing, most=0.9, says="not sent, so as handed out: kern/boot/serial.c"),
+    Sample("broken-file-missing", one_file_missing, most=0.9,
+           says="not sent, so as handed out: kern/boot/serial.c"),
     Sample("broken-folder-for-file", unreadable, most=0, says="not sent"),
 ]
 
@@ -431,7 +538,8 @@ class Mutated(Sample):
 
     def write(self, m, at):
         put(at, m.done())
-        p = subprocess.run(["patch", "-s", "-p1", "-d", at, "-i", self.path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        p = subprocess.run(["patch", "-s", "-p1", "-d", at, "-i", self.path], stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT,
                            text=True)
         if p.returncode:
             raise ValueError(f"{self.path} does not fit: {p.stdout}")

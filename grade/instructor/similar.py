@@ -1,8 +1,9 @@
 """Which submissions are alike, once what was handed out is taken away.
 
-Idea.       Of every file a student changed only the lines count that neither the skeleton nor, for files of earlier labs that
-            a course may hand out solved, the reference has. They go into one file per student, and sim_c (Debian's
-            similarity-tester) says how much of each is found in each other one; names, layout and comments do not matter to it.
+Idea.       Of every file a student changed only the lines count that neither the skeleton nor, for files of
+            earlier labs that a course may hand out solved, the reference has. They go into one file per
+            student, and sim_c (Debian's similarity-tester) says how much of each is found in each other one;
+            names, layout and comments do not matter to it.
 Interface.  pairs(course, results) -> [{a, b, percent, back, files}], most alike first.
 Invariants. I1 a pair is a hint to look with one's own eyes; nobody's points depend on it.
 """
@@ -69,7 +70,8 @@ def tokens(text):
 
 
 def percentages(texts):
-    """{(a, b): how much of a is found in b} by sim_c, which reads what students wrote and so runs in a box."""
+    """{(a, b): how much of a is found in b} by sim_c, which reads what students wrote and so runs in a
+    box."""
     script = f'cd "$W" && tar -x && ls | grep "[.]c$" | sim_c -a -p -e -s -r {RUN} -t 1 -i'
     done = box.run(script, tar({f"{i}.c": t.encode() for i, t in texts.items()}),
                    box.Limits(seconds=1800, cpu=1800, memory=4 << 30))
@@ -95,6 +97,7 @@ def pairs(course, results):
     for (a, b), p in best.items():
         if max(p.values()) >= LEAST_PERCENT:
             both = sorted(set(parts[a]) & set(parts[b]))
-            out.append({"a": a, "b": b, "names": [names[a], names[b]], "percent": p.get(a, 0), "back": p.get(b, 0),
+            out.append({"a": a, "b": b, "names": [names[a], names[b]], "percent": p.get(a, 0),
+                        "back": p.get(b, 0),
                         "files": both, "left": parts[a], "right": parts[b]})
     return sorted(out, key=lambda x: (-max(x["percent"], x["back"]), x["a"], x["b"]))

@@ -1,7 +1,8 @@
 """The same units of work on a cluster: one Slurm array job, an element per submission.
 
-OUT must lie on a file system that all nodes see, and so must this tree. The elements write results where the pool's units do;
-we look for those and ask squeue whether the job is still there. SBATCH_* variables (partition, account, time) apply as ever.
+OUT must lie on a file system that all nodes see, and so must this tree. The elements write results where the
+pool's units do; we look for those and ask squeue whether the job is still there. SBATCH_* variables
+(partition, account, time) apply as ever.
 """
 
 import os
@@ -60,7 +61,8 @@ def alive(numbers):
 
 
 def run(course, pending, jobs, tick, result_of, poll=1.0):
-    """Submits, and calls tick(result) as results come; those that never came become the grader's own trouble."""
+    """Submits, and calls tick(result) as results come; those that never came become the grader's own
+    trouble."""
     for program in ("sbatch", "squeue", "scancel"):
         if not shutil.which(program):
             raise CourseError(f"SLURM=1: {program} is missing: make setup (Debian package slurm-wlm)")

@@ -1,7 +1,9 @@
-"""The instructor's side, in small: sandboxes, bad submissions, a class of a few, Slurm, Gradescope, Classroom, similar work.
+"""The instructor's side, in small: sandboxes, bad submissions, a class of a few, Slurm, Gradescope,
+Classroom, similar work.
 
 `make class-check` grades 40 made-up submissions with all tests of a lab; here one test of lab 1 has to do.
-Where the machine lets nobody make a sandbox (some containers) it is proved that nothing is built, and that the reason is said.
+Where the machine lets nobody make a sandbox (some containers) it is proved that nothing is built, and that
+the reason is said.
 """
 
 import argparse
@@ -53,13 +55,15 @@ def limits(**more):
 
 @boxed
 def test_room_is_empty():
-    """No file of this machine but programs, no network, no environment, another uid, nobody else's processes."""
+    """No file of this machine but programs, no network, no environment, another uid, nobody else's
+    processes."""
     names = os.path.join(build.ROOT, "grade")
     done = box.run(f"ls -A / /etc /dev; env; id -u; ls {names} /root /home /tmp /proc/1; cat /etc/passwd; "
                    "echo x > /usr/x; echo x > /x; cat < /dev/tcp/127.0.0.1/1", limits=limits())
     out = done.out.decode()
     assert "passwd" not in out and "root" not in out and "grade" not in out
-    assert set(re.findall(r"^(\w+)=", out, re.M)) <= {"PATH", "LC_ALL", "HOME", "TMPDIR", "W", "SRC", "PWD", "OLDPWD", "SHLVL", "_"}
+    assert set(re.findall(r"^(\w+)=", out, re.M)) <= {"PATH", "LC_ALL", "HOME", "TMPDIR", "W", "SRC", "PWD",
+                                                      "OLDPWD", "SHLVL", "_"}
     assert re.search(r"^(19\d{8}|65534)$", out, re.M)
     assert done.said.count("cannot access") >= 4 and "cat: /etc/passwd: No such file" in done.said
     assert "/usr/x: " in done.said and "/x: " in done.said
@@ -99,11 +103,13 @@ def test_room_has_walls():
 
 @pytest.fixture(scope="module")
 def maker():
-    """Sources without a release: the solved tree stands for what was handed out, with another file for what is written."""
+    """Sources without a release: the solved tree stands for what was handed out, with another file for what
+    is written."""
     allowed = courses.exercises(1)
     m = samples.Maker({}, allowed, 1)
     m.skeleton = {p: m.solved(p).replace(b"{\n", b"{\n\t/* as handed out */\n", 1) for p in allowed}
-    m.known = {p: intake.hash_of(b"as handed out") for p in ("GNUmakefile", "grade/run.py", "labs/01-boot/lab.toml")}
+    m.known = {p: intake.hash_of(b"as handed out")
+               for p in ("GNUmakefile", "grade/run.py", "labs/01-boot/lab.toml")}
     return m
 
 
@@ -122,7 +128,8 @@ def test_every_form_is_taken(sample, maker, tmp_path):
 
 
 BUILT = ("broken-does-not-compile", "broken-last-lab")
-INTAKE = [s for s in samples.BROKEN + samples.CHEATS if s.says and "no-build" not in s.classes and not s.name.startswith("=")
+INTAKE = [s for s in samples.BROKEN + samples.CHEATS if s.says and "no-build" not in s.classes
+          and not s.name.startswith("=")
           and s.name not in BUILT]
 
 
@@ -140,7 +147,8 @@ def test_bad_submission_is_a_line(sample, maker, tmp_path):
 
 
 def test_zip_directories_can_be_bombs(maker, tmp_path):
-    """An end record that promises a million files, a password, two files of one name, names that are no text."""
+    """An end record that promises a million files, a password, two files of one name, names that are no
+    text."""
     import zipfile
     path = str(tmp_path / "a.zip")
     samples.zipped(path, maker.done())
@@ -160,7 +168,8 @@ def test_zip_directories_can_be_bombs(maker, tmp_path):
 
 
 def test_names_become_ids(tmp_path):
-    names = ["Ann", "ann", "Bob.zip", "Bob", "a b", "a\nb", "..x", "=cmd|' calc'!A0", "\u00e9l\u00e8ve", "x" * 200]
+    names = ["Ann", "ann", "Bob.zip", "Bob", "a b", "a\nb", "..x", "=cmd|' calc'!A0", "\u00e9l\u00e8ve",
+             "x" * 200]
     for n in names:
         (tmp_path / n).mkdir()
     os.mkdir(os.path.join(os.fsencode(tmp_path), b"\xff\xfe"))
@@ -188,11 +197,14 @@ def course(tmp_path_factory):
     maker = samples.Maker(tree, courses.exercises(1), 1, str(hidden / "secret.h"))
     by_name = {s.name: s for s in samples.CORRECT + samples.CHEATS + samples.BROKEN}
     chosen = [by_name[n] for n in (
-        "correct\nin two lines", "correct-zip", "cheat-prints-expected", "cheat-forges-records", "cheat-reads-hidden", "cheat-incbin",
-        "cheat-makefile", "cheat-edits-tests", "cheat-object-bomb", "cheat-takes-over", "cheat-links", "broken-no-commit",
+        "correct\nin two lines", "correct-zip", "cheat-prints-expected", "cheat-forges-records",
+        "cheat-reads-hidden", "cheat-incbin",
+        "cheat-makefile", "cheat-edits-tests", "cheat-object-bomb", "cheat-takes-over", "cheat-links",
+        "broken-no-commit",
         "broken-does-not-compile", "=cmd|' calc'!A0,<script>alert(1)</script>")]
     samples.write(chosen, maker, sent)
-    args = classrun.arguments([sent, out, "--build", build.BUILD, "--lab", "1", "--test", HELLO, "--seed", "7", "--jobs", "2",
+    args = classrun.arguments([sent, out, "--build", build.BUILD, "--lab", "1", "--test", HELLO, "--seed",
+                               "7", "--jobs", "2",
                                "--build-seconds", "40"])
     prepared = classrun.prepare(args)
     prepared.args, prepared.chosen = args, chosen
@@ -207,7 +219,8 @@ def read(course, *path):
 @boxed
 @pytest.mark.cost(20)
 def test_class(course, capsys):
-    """Each gets the declared verdict; the reports are written; nothing leaks, nothing ran outside; done again, nothing is redone."""
+    """Each gets the declared verdict; the reports are written; nothing leaks, nothing ran outside; done
+    again, nothing is redone."""
     assert classrun.run(course.args) == 0
     said = capsys.readouterr().out
     results = {u["name"]: classrun.result_of(course, u) for u in course.units}
@@ -297,7 +310,8 @@ def test_gradescope(course, how, monkeypatch, tmp_path):
         import zipfile
         with zipfile.ZipFile(path) as z:
             names = set(z.namelist())
-            assert {"setup.sh", "run_autograder", "tree/GNUmakefile", "tree/grade/instructor/unit.py"} <= names
+            assert {"setup.sh", "run_autograder", "tree/GNUmakefile",
+                    "tree/grade/instructor/unit.py"} <= names
             assert all(z.getinfo(n).external_attr >> 16 & 0o111 for n in ("setup.sh", "run_autograder"))
             for n in ("setup.sh", "run_autograder"):
                 subprocess.run(["sh", "-n"], input=z.read(n), check=True)
@@ -327,10 +341,12 @@ def test_classroom(tmp_path):
     assert all(f in text for f in courses.exercises(1))
     script = re.search(r"        run: \|\n((?: {10}.*\n)+)", text)[1]
     subprocess.run(["sh", "-n"], input=re.sub(r"(?m)^ {10}", "", script).encode(), check=True)
-    verdicts = {"tests": [{"name": "a", "passed": True, "message": ""}, {"name": "b", "passed": False, "message": "wrong: 1"}]}
+    verdicts = {"tests": [{"name": "a", "passed": True, "message": ""},
+                          {"name": "b", "passed": False, "message": "wrong: 1"}]}
     (tmp_path / "verdicts.json").write_text(json.dumps(verdicts))
     helper = str(tmp_path / ".github/classroom/verdict.py")
-    said = {n: subprocess.run([sys.executable, helper, n], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said = {n: subprocess.run([sys.executable, helper, n], cwd=tmp_path, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
             for n in ("a", "b", "c")}
     assert [said[n].returncode for n in "abc"] == [0, 1, 1]
     assert "wrong: 1" in said["b"].stdout and "not run" in said["c"].stdout
@@ -356,7 +372,8 @@ find_slot(struct table *t, int key)
 	return best;
 }
 """
-BOBS = re.sub(r"\bbest\b", "mine", re.sub(r"\bi\b", "k", ANNS)).replace("Ann's own", "all my work").replace("\n\t\t", "\n   ")
+BOBS = re.sub(r"\bbest\b", "mine", re.sub(r"\bi\b", "k", ANNS)).replace("Ann's own",
+                                                                        "all my work").replace("\n\t\t", "\n   ")
 CARLS = """
 static int
 find_slot(struct table *t, int key)
@@ -399,10 +416,12 @@ def test_similar(tmp_path):
 def test_mistakes_of_the_instructor(tmp_path):
     """Each is one line, and no traceback."""
     (tmp_path / "a").mkdir()
-    for words, says in (([str(tmp_path / "none"), str(tmp_path / "o")], "SUBMISSIONS"), ([str(tmp_path), str(tmp_path / "o"), "--lab", "77"],
+    for words, says in (([str(tmp_path / "none"), str(tmp_path / "o")], "SUBMISSIONS"),
+                        ([str(tmp_path), str(tmp_path / "o"), "--lab", "77"],
                         "no such lab"), (["", ""], "make grade-class SUBMISSIONS="),
                         ([str(tmp_path), str(tmp_path / "o"), "--hidden", "/nowhere"], "HIDDEN")):
-        p = subprocess.run([sys.executable, "-B", "-m", "grade.instructor.classrun", *words, "--build", build.BUILD], cwd=build.ROOT,
+        p = subprocess.run([sys.executable, "-B", "-m", "grade.instructor.classrun", *words, "--build",
+                            build.BUILD], cwd=build.ROOT,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert p.returncode and "Traceback" not in p.stdout and (says in p.stdout or box.check()), p.stdout
     with pytest.raises(CourseError):

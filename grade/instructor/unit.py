@@ -3,8 +3,8 @@
     python3 -m grade.instructor.unit OUT ID          one submission by its id (see OUT/run.json)
     python3 -m grade.instructor.unit OUT --index N   the Nth of OUT/pending.json: what a Slurm array calls
 
-Idempotent: a result made from the same bytes with the same settings is kept; another one is made anew and put in its place
-as a whole. A unit writes only below OUT/units/ID. Whatever was sent, it ends with a result.
+Idempotent: a result made from the same bytes with the same settings is kept; another one is made anew and put
+in its place as a whole. A unit writes only below OUT/units/ID. Whatever was sent, it ends with a result.
 """
 
 import argparse
@@ -24,7 +24,8 @@ LOG = 12_000                                 # characters of a compiler's output
 
 
 def clean(text, most=LOG):
-    """What a compiler or a machine said, for a report: no control characters, no repeated lines, not too long."""
+    """What a compiler or a machine said, for a report: no control characters, no repeated lines, not too
+    long."""
     lines, seen = [], set()
     for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).split("\n"):
         line = shown(line.replace("\t", "    "), 400)
@@ -63,7 +64,8 @@ class Build:
 
 
 def build(course, changed, uid):
-    """Builds the kernels of labs 1..N from the tree as handed out with the files {path: bytes} laid over it."""
+    """Builds the kernels of labs 1..N from the tree as handed out with the files {path: bytes} laid over
+    it."""
     data = course.base()
     data += tar({"src/" + p: d for p, d in changed.items()}, mtime=1_000_000_000)
     data += tar({"changed": "".join(p + "\n" for p in changed).encode()})
@@ -71,7 +73,8 @@ def build(course, changed, uid):
     found = read_tar(done.out)
     kernels = {n: found[f"lab-{n}/kernel.elf"] for n in course.labs if f"lab-{n}/kernel.elf" in found}
     whole = [n for i, n in enumerate(course.labs) if all(m in kernels for m in course.labs[:i + 1])]
-    return Build({n: kernels[n] for n in whole}, [n for n in course.labs if n not in whole], clean(done.said), done.limit,
+    return Build({n: kernels[n] for n in whole}, [n for n in course.labs if n not in whole],
+                 clean(done.said), done.limit,
                  done.seconds)
 
 
@@ -82,7 +85,8 @@ def not_run(test, kind, message):
 
 
 def verdicts(course, built, uid):
-    """(tests, trouble, judge's text): labs that were built are judged, the tests of the others are no-build."""
+    """(tests, trouble, judge's text): labs that were built are judged, the tests of the others are
+    no-build."""
     expected = course.tests()["tests"]
     judged, trouble, text = {}, None, ""
     if built.kernels:
@@ -153,7 +157,8 @@ def grade(course, unit):
         **count(tests),
         "verdict": summary(intake, built, tests, trouble), "notes": intake.notes, "tests": tests,
         "taken": sorted(intake.files), "changed": sorted(changed), "not_built": built.failed,
-        "build_log": built.log if built.failed else "", "grader": clean(text) if trouble else "", "late": bool(trouble and trouble.startswith("judging took")),
+        "build_log": built.log if built.failed else "", "grader": clean(text) if trouble else "",
+        "late": bool(trouble and trouble.startswith("judging took")),
         "seconds": {"intake": round(taken - start, 2), "build": round(built_at - taken, 2),
                     "judge": round(end - built_at, 2), "total": round(end - start, 2)},
     }, changed
@@ -162,9 +167,11 @@ def grade(course, unit):
 def broken(unit, course, why):
     """The result when our own code failed: it says so, and a later run tries again."""
     tests = [not_run(t, "grader", why) for t in course.tests()["tests"]]
-    return {"id": unit["id"], "name": unit["name"], "kind": "", "lab": course.lab, "seed": course.seed, "score": 0,
+    return {"id": unit["id"], "name": unit["name"], "kind": "", "lab": course.lab, "seed": course.seed,
+            "score": 0,
             "total": sum(t["of"] for t in tests), **count(tests), "notes": [], "tests": tests,
-            "verdict": f"the grader's own trouble: {why.strip().splitlines()[-1]}", "taken": [], "changed": [],
+            "verdict": f"the grader's own trouble: {why.strip().splitlines()[-1]}", "taken": [],
+            "changed": [],
             "not_built": [], "build_log": "", "grader": why, "late": False, "key": "",
             "seconds": {"intake": 0, "build": 0, "judge": 0, "total": 0}}
 
