@@ -1,8 +1,8 @@
 /* observe_mem.c - what lab 2 shows the grader.                                                (lab 2)
  *
- * Idea.       Pages, mappings and objects are asked for and given back as the seed says, and every answer is told.
- *             The judge (labs/02-memory/test_memory.py) keeps the books: what lies where, what must be free; and
- *             it reads free lists, page tables and slabs from the machine's memory when all is done.
+ * Idea.       Pages, mappings and objects are asked for and given back as the seed says, and every answer is
+ *             told. The judge (labs/02-memory/test_memory.py) keeps the books: what lies where, what must be
+ *             free; and it reads free lists, page tables and slabs from the machine's memory when all is done.
  */
 #include "kern/boot/bootinfo.h"
 #include "kern/boot/observe.h"
@@ -89,7 +89,9 @@ OBSERVE(2, page_blocks)
 	machine_show();
 	for (int i = 0; i < 600; i++)
 		block_take_or_give((int)observe_below(NTAKEN));
-	observe("order %d: %s", PAGE_MAX_ORDER + 1, page_alloc_order(PAGE_MAX_ORDER + 1, PG_KERNEL) ? "a block" : "none");
+	struct page *p = page_alloc_order(PAGE_MAX_ORDER + 1, PG_KERNEL);
+
+	observe("order %d: %s", PAGE_MAX_ORDER + 1, p ? "a block" : "none");
 	count_show("taken");
 	for (int k = 0; k < NTAKEN; k++)
 		if (held[k])
@@ -207,15 +209,20 @@ static struct pagetable tree;
 static uint64_t
 random_va(void)
 {
+	uint64_t va = 0;
+
 	if (observe_below(3) == 0)
 		return observe_below(USER_END >> PAGE_SHIFT) << PAGE_SHIFT;
-	return (observe_below(2) << 39) + (observe_below(2) << 30) + (observe_below(2) << 21) + (observe_below(512) << PAGE_SHIFT);
+	for (int level = 3; level > 0; level--)
+		va += observe_below(2) << (PAGE_SHIFT + 9 * level);
+	return va + (observe_below(512) << PAGE_SHIFT);
 }
 
 static pte_t
 random_flags(void)
 {
-	static const pte_t kinds[] = { PTE_NX, PTE_NX | PTE_W, PTE_U, PTE_U | PTE_NX | PTE_W, PTE_U | PTE_NX, PTE_U | PTE_NX | PTE_COW };
+	static const pte_t kinds[] = { PTE_NX, PTE_NX | PTE_W, PTE_U, PTE_U | PTE_NX | PTE_W, PTE_U | PTE_NX,
+		PTE_U | PTE_NX | PTE_COW };
 
 	return kinds[observe_below(6)];
 }
@@ -480,7 +487,7 @@ OBSERVE(2, heap_objects)
 	irq_off();
 }
 
-/* Objects of the size that arg= says, in several slabs; half of them given back. The rest stays for the judge. */
+/* Objects of the size that arg= says, in several slabs; half are given back. The rest stays for the judge. */
 OBSERVE(2, heap_slabs)
 {
 	static void *p[400];
@@ -552,7 +559,10 @@ OBSERVE(2, heap_realloc)
 	struct object *o = objects;
 
 	for (int i = 0; i < 120; i++, o = &objects[observe_below(8)]) {
-		size_t old = o->p ? o->n : 0, n = observe_below(12) ? random_size() : (5ul << 20) + observe_below(1ul << 40);
+		size_t old = o->p ? o->n : 0, n = random_size();
+
+		if (observe_below(12) == 0)
+			n += 5ul << 20 << observe_below(20);
 		uint8_t *p = krealloc(o->p, n);
 		size_t kept = old < n ? old : n;
 

@@ -1,8 +1,8 @@
 /* observe_trap.c - what lab 3 shows the grader.                                               (lab 3)
  *
- * Idea.       User mode is entered by hand: an address space with a few pages, machine code that the seed made
- *             up, and a hook that jumps back here when the code faults. What the kernel, the handlers and the
- *             program saw is told; labs/03-traps/test_traps.py knows what they had to see.
+ * Idea.       User mode is entered by hand: an address space with a few pages, machine code that the seed
+ *             made up, and a hook that jumps back here when the code faults. What the kernel, the handlers and
+ *             the program saw is told; labs/03-traps/test_traps.py knows what they had to see.
  */
 #include "kern/boot/observe.h"
 #include "kern/boot/print.h"
@@ -413,7 +413,8 @@ user_start(void)
 
 /* ---- faults of user code ---- */
 
-enum { UD2, DIVIDE, INT3, READ_HOLE, WRITE_READONLY, READ_KERNEL, RUN_DATA, NONCANONICAL, WRITE_TEXT, HALT, OUTPUT, NFAULT };
+enum { UD2, DIVIDE, INT3, READ_HOLE, WRITE_READONLY, READ_KERNEL, RUN_DATA, NONCANONICAL, WRITE_TEXT, HALT, OUTPUT,
+	NFAULT };
 
 static void
 emit_fault(int kind)
@@ -490,7 +491,7 @@ OBSERVE(3, fault_report)
 	uint64_t addr = UDATA + 2 * PAGE_SIZE + observe_below(512) * 8;
 
 	if (strcmp(where, "far") == 0)
-		addr = (1 + observe_below(200)) << 39 | observe_below(1 << 20) * 8;
+		addr = ((addr & 0x7f8) + 8) << 35 | observe_below(1 << 20) * 8;
 	if (strcmp(where, "null") == 0)
 		addr = 8 * observe_below(500);
 	if (strcmp(where, "device") == 0)
@@ -600,7 +601,8 @@ fault_mend(struct trapframe *tf)
 OBSERVE(3, copy_mended)
 {
 	trap_fn old = trap_register(VEC_PF, fault_mend);
-	uint64_t before = 1 + observe_below(3000), n = before + 1 + observe_below(3000), at = UDATA + 2 * PAGE_SIZE - before;
+	uint64_t before = 1 + observe_below(3000), n = before + 1 + observe_below(3000);
+	uint64_t at = UDATA + 2 * PAGE_SIZE - before;
 
 	user_setup();
 	for (size_t k = 0; k < sizeof buf; k++)
@@ -611,7 +613,8 @@ OBSERVE(3, copy_mended)
 	int err = copyout(at, buf, n);
 
 	observe("copyout: %d, asked %d", err, asked);
-	observe("before %lu size %lu: hash %x %x", before, n, hash((uint8_t *)page_virt(data[1]) + PAGE_SIZE - before, before),
+	observe("before %lu size %lu: hash %x %x", before, n,
+		hash((uint8_t *)page_virt(data[1]) + PAGE_SIZE - before, before),
 		mended ? hash(page_virt(mended), n - before) : 0);
 	err = copyout(UDATA + 3 * PAGE_SIZE - 8, buf, 16);
 	observe("read-only: %d", err);
@@ -637,8 +640,8 @@ string_step(void)
 	memset(buf, '#', sizeof buf);
 	long r = copyinstr((char *)buf, top - far, n);
 
-	observe("string at %lx nul %lu size %lu: %ld %s hash %x", top - far, nul, n, r, buf[n] == '#' ? "within" : "beyond",
-		r >= 0 && r < 5000 ? hash(buf, (size_t)r + 1) : 0);
+	observe("string at %lx nul %lu size %lu: %ld %s hash %x", top - far, nul, n, r,
+		buf[n] == '#' ? "within" : "beyond", r >= 0 && r < 5000 ? hash(buf, (size_t)r + 1) : 0);
 }
 
 OBSERVE(3, user_strings)
@@ -664,7 +667,8 @@ static uint64_t results[2 * NSYS];
 static long
 call_note(int which, const uint64_t a[6])
 {
-	observe("handler %d: %lx %lx %lx %lx %lx %lx interrupts %s", which, a[0], a[1], a[2], a[3], a[4], a[5], on_off());
+	observe("handler %d: %lx %lx %lx %lx %lx %lx interrupts %s", which, a[0], a[1], a[2], a[3], a[4], a[5],
+		on_off());
 	if (which >= NSYS) {
 		struct trapframe *tf = syscall_frame();
 
@@ -679,8 +683,8 @@ call_note(int which, const uint64_t a[6])
 #define CALL(k) static long call##k(uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f) \
 	{ return call_note(k, (const uint64_t[]){ a, b, c, d, e, f }); }
 CALL(0) CALL(1) CALL(2) CALL(3) CALL(4) CALL(5) CALL(6) CALL(7) CALL(8) CALL(9) CALL(10) CALL(11)
-static const syscall_fn calls[2 * NSYS] = { call0, call1, call2, call3, call4, call5, call6, call7, call8, call9, call10,
-	call11 };
+static const syscall_fn calls[2 * NSYS] = { call0, call1, call2, call3, call4, call5, call6, call7, call8, call9,
+	call10, call11 };
 
 /* The program: SYSCALL with these registers. */
 static void
@@ -695,7 +699,8 @@ call_make(uint64_t nr)
 	EMIT(0x0f, 0x05);
 	emit_stop();
 	user_start();
-	observe("back: rax %lx rbx %lx r8 %lx r12 %lx rdi %lx", stopped.rax, stopped.rbx, stopped.r8, stopped.r12, stopped.rdi);
+	observe("back: rax %lx rbx %lx r8 %lx r12 %lx rdi %lx", stopped.rax, stopped.rbx, stopped.r8, stopped.r12,
+		stopped.rdi);
 }
 
 static void
@@ -736,8 +741,8 @@ OBSERVE(3, syscall_numbers)
 static void
 frame_show(const char *what, const struct trapframe *tf)
 {
-	observe("%s rip %lx cs %lx rflags %lx rsp %lx ss %lx rax %lx rbx %lx", what, tf->rip, tf->cs, tf->rflags, tf->rsp, tf->ss,
-		tf->rax, tf->rbx);
+	observe("%s rip %lx cs %lx rflags %lx rsp %lx ss %lx rax %lx rbx %lx", what, tf->rip, tf->cs, tf->rflags,
+		tf->rsp, tf->ss, tf->rax, tf->rbx);
 }
 
 static void
@@ -834,11 +839,11 @@ fpu_program(void)
 {
 	ncode = 0;
 	for (int i = 0; i < 8; i++)
-		EMIT(0x0f, 0x10, (uint8_t)(0x46 | i << 3), (uint8_t)(16 * i - 128));       /* movups 16i-128(%rsi), %xmm(i) */
+		EMIT(0x0f, 0x10, (uint8_t)(0x46 | i << 3), (uint8_t)(16 * i - 128));    /* movups 16i-128(%rsi), %xmm(i) */
 	EMIT(0x0f, 0xae, 0x16);                                         /* ldmxcsr (%rsi) */
 	emit_stop();
 	for (int i = 0; i < 8; i++)
-		EMIT(0x0f, 0x11, (uint8_t)(0x86 | i << 3), (uint8_t)(16 * i), 1, 0, 0);    /* movups %xmm(i), 256+16i(%rsi) */
+		EMIT(0x0f, 0x11, (uint8_t)(0x86 | i << 3), (uint8_t)(16 * i), 1, 0, 0);  /* movups %xmm(i), 256+16i(%rsi) */
 	EMIT(0x0f, 0xae, 0x9e, 0x80, 0x01, 0, 0);                       /* stmxcsr 384(%rsi) */
 	emit_stop();
 }

@@ -192,7 +192,7 @@ def report_place(run, where):
     random = Random(run.seed)
     addr = UDATA + 2 * PAGE + random.below(512) * 8
     if where == "far":
-        addr = (1 + random.below(200)) << 39 | random.below(1 << 20) * 8
+        addr = ((addr & 0x7f8) + 8) << 35 | random.below(1 << 20) * 8
     elif where == "null":
         addr = 8 * random.below(500)
     elif where == "device":
