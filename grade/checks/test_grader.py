@@ -186,7 +186,7 @@ SAYS = {
     "ring": ("deadlock", ['waits for mutex "fault [ab]", which \\S+ holds', "thread other/", "mutex_wait", "mutex_lock"]),
     "idt": ("triple-fault", ["invalid opcode \\(6\\)", "interrupt descriptor table is empty", "observe_sick_idt_"]),
     "null": ("panic", ["page fault", "observe_sick_null_"]),
-    "sleep": ("idle-hang", ["a wakeup was lost", "after observation sick_sleep began", "thread boot/", "observe_sick_sleep_"]),
+    "sleep": ("idle-hang", ["a wakeup was lost", "after observation sick_sleep began", "thread boot/", "observe_sick_sleep_", "last trace events", r"switch from thread \d+ to \d+"]),
 }
 
 

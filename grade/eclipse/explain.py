@@ -8,7 +8,7 @@ Idea.       The machine is paused, so all can be read: the CPUs' registers, the 
 import os
 import re
 
-from grade.eclipse import build
+from grade.eclipse import build, trace
 from grade.eclipse.failure import Failure
 from grade.eclipse.qemu import GuestError
 from grade.eclipse.symbols import Layouts, Symbols
@@ -350,10 +350,6 @@ def not_written(g, kernel):
 
 def trace_text(g, kernel):
     """The last events of the kernel's trace ring, if it has one."""
-    try:
-        from grade.eclipse import trace
-    except ImportError:
-        return ""
     return trace.text(g, kernel)
 
 

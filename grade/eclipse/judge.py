@@ -264,18 +264,18 @@ class Run:
         icount = self.icount and disk is None if icount is None else icount
         cpus = cpus or (1 if self.icount else 4)
         build_trouble(self.lab)
-        if self.lab >= 4:
-            append = f"slice={timing(self.seed)[1]} {append}"      # first: what follows `--` is the program's
+        # First: what follows `--` is the program's.
+        line = ("trace=1 " + (f"slice={timing(self.seed)[1]} " if self.lab >= 4 else "") + append).strip()
         for name in (build.kernel(self.lab), archive):
             if name and not os.path.exists(name):
                 self.fail("grader", f"{os.path.relpath(name, build.ROOT)} was not built")
-        guest = Guest(seed=self.seed, icount=icount, cpus=cpus, mem=mem, archive=archive, append=append, writable=True,
+        guest = Guest(seed=self.seed, icount=icount, cpus=cpus, mem=mem, archive=archive, append=line, writable=True,
                       kernel=build.kernel(self.lab), image=disk.image if disk else None, **words)
         guest.again = lambda **more: self.boot(append, cpus, mem, icount, disk, archive, **{**words, **more})
         guest.program = None
         if REPLAY:
             print(f"--- labs 1-{self.lab}, SEED={self.seed}" + (f", icount shift {guest.shift}" if icount else "")
-                  + f": {append}", flush=True)
+                  + f": {line}", flush=True)
         if GDB_PORT:
             print(f"the machine waits for gdb: run 'make gdb LAB={self.lab}' in another window", flush=True)
         self.guests.append(guest)

@@ -26,6 +26,7 @@
 #include "kern/boot/bootinfo.h"
 #include "kern/boot/initcall.h"
 #include "kern/boot/print.h"
+#include "kern/boot/trace.h"
 #include "kern/mem/kheap.h"
 #include "kern/proc/aspace.h"
 #include "kern/trap/clock.h"
@@ -249,6 +250,7 @@ switch_state(struct cpu *c, struct runq *rq, struct thread *prev, struct thread 
 {
 	uint64_t now = clock_ns();
 
+	trace("switch", prev->tid, next->tid);
 	prev->run_ns += now - prev->start_ns;
 	next->start_ns = now;
 	next->nswitch++;

@@ -17,6 +17,7 @@
 #include "kern/trap/trap.h"
 #include "kern/boot/print.h"
 #include "kern/boot/spinlock.h"
+#include "kern/boot/trace.h"
 #include "kern/mem/pagetable.h"
 #include "kern/trap/apic.h"
 #include "kern/trap/syscall.h"
@@ -244,6 +245,7 @@ exception(struct trapframe *tf)
 void
 trap_dispatch(struct trapframe *tf)
 {
+	trace(tf->vector == VEC_PF ? "page fault" : "trap", tf->vector == VEC_PF ? read_cr2() : tf->vector, tf->rip);
 	if (tf->vector >= NEXCEPTION)
 		irq_dispatch(tf->vector);
 	else
