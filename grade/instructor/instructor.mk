@@ -1,6 +1,6 @@
 # The instructor's side: grade/instructor/GUIDE.md.
 #
-#   make grade-class SUBMISSIONS=dir OUT=dir [LAB=N] [JOBS=n] [SEED=n] [HIDDEN=dir] [RELEASE=dir] [TEST=glob] [SLURM=1]
+#   make grade-class SUBMISSIONS=dir OUT=dir [LAB=N] [JOBS=n] [SEED=n] [HIDDEN=dir] [RELEASE=dir] [SLURM=1]
 #   make gradescope OUT=file.zip [LAB=N] [HIDDEN=dir]      an autograder for Gradescope
 #   make classroom OUT=dir [LAB=N] [COURSE=url]            a workflow for GitHub Classroom
 #   make class-check                                       a class of 40 made-up submissions, graded; takes some minutes
@@ -16,7 +16,7 @@ JUDGES_NEED := $(B)/archive.cpio $(B)/test-archive.cpio
 judges-need: $(JUDGES_NEED) host-tests tools user
 grade-class: judges-need
 	$(INSTRUCTOR).classrun '$(SUBMISSIONS)' '$(OUT)' --build '$(B)' --jobs '$(JOBS)' $(INSTRUCTOR_WORDS) \
-		$(if $(SEED),--seed '$(SEED)') $(if $(TEST),--test '$(TEST)') $(if $(SLURM),--slurm) \
+		$(if $(filter-out file undefined,$(origin SEED)),--seed '$(SEED)') $(if $(TEST),--test '$(TEST)') $(if $(SLURM),--slurm) \
 		$(if $(SECONDS),--seconds '$(SECONDS)')
 gradescope:
 	$(INSTRUCTOR).gradescope '$(OUT)' $(INSTRUCTOR_WORDS)
