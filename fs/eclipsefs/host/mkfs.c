@@ -255,6 +255,16 @@ sparse_write(struct builder *b, struct extent_list *l, uint32_t logical, uint8_t
 	}
 }
 
+/* Where the block with the next data at or after `at` begins; the end of the file if there is none. */
+static uint64_t
+data_next(int fd, uint64_t at, uint64_t size)
+{
+	off_t next = lseek(fd, (off_t)at, SEEK_DATA);
+	if (next < 0)
+		return errno == ENXIO ? size : at;	/* or the host does not know */
+	return (uint64_t)next & ~(uint64_t)(EFS_BLOCK - 1);
+}
+
 /* Copy the content of host file `path` into inode `ino`. */
 static void
 file_fill(struct builder *b, uint32_t ino, const char *path, const struct stat *st)
@@ -269,6 +279,8 @@ file_fill(struct builder *b, uint32_t ino, const char *path, const struct stat *
 	if (size > EFS_MAX_SIZE)
 		die(path, strerror(EFBIG));
 	for (uint64_t at = 0; at < size;) {
+		if (sparse && (at = data_next(fd, at, size)) >= size)
+			break;
 		size_t n = size - at < CHUNK ? (size_t)(size - at) : CHUNK;
 		ssize_t got = pread(fd, buf, n, (off_t)at);
 		if (got < 0)
