@@ -5,8 +5,10 @@ make setup            install what is needed (prefixes any goal: make setup qemu
 make doctor           what is missing on this machine, and how to mend it
 make qemu, qemu-nox   boot; -nox has the console on this terminal (leave: poweroff, or Ctrl-A X)
 make qemu-gdb, qemu-nox-gdb, then make gdb in another window
-make grade            grade the labs
+make grade            grade the labs: points, and what went wrong (TEST=lab3: those of one lab)
+make replay T=test SEED=n       a graded test again, exactly as it was, with all the machine says; replay-gdb: under gdb
 make test             everything: grader, host-side tests, layer checks
+make mutants          wrong solutions: is every one caught? (LAB=N MUTANT=glob)
 make bench            guest instructions per system call, fork, exec, fault; GROUP=storage: files and disks against Linux (grade/bench/bench.mk)
 make crash            lose power at every moment of many workloads (W=name SEED=n POINT=n; grade/crash/crash.mk)
 make fuzz             the file system under sanitizers: hostile images, crashes, fsck, libFuzzer (FUZZ_SECONDS=n)
@@ -21,5 +23,5 @@ CPUS= MEM=  processors, MiB           ACCEL=tcg|kvm|hvf       APPEND="kernel wor
 IMG=path    boot this image           ROOTFS=dir              laid over the root file system
 B=dir       build directory           QEMUEXTRA="..."         V=1: show commands    TOOLPREFIX=
 SAN=1       the kernel with address and undefined-behaviour sanitizers (kern/boot/asan.c): slower, and it trusts nobody
-grade, test: TEST=glob JOBS=n JSON=file JUNIT=file HIDDEN=dir
+grade, test: TEST=glob[,glob] SEED=n JOBS=n HIDDEN=dir JSON=file JUNIT=file GRADESCOPE=file MARKDOWN=file
 TEXT

@@ -1,6 +1,6 @@
 #!/bin/sh
 # setup.sh - installs what building, running and testing Eclipse needs. Safe to run again: it installs only what is missing.
-packages="gcc libc6-dev binutils make python3 python3-pytest python3-pytest-xdist
+packages="gcc libc6-dev binutils make python3 python3-pytest python3-pyelftools patch
 qemu-system-x86 ovmf grub-pc-bin grub-efi-amd64-bin grub-common busybox-static gdb"
 # The instructor's side is not in a student's tree.
 [ -d grade/instructor ] && packages="$packages git python3-clang python3-jinja2 bubblewrap similarity-tester slurm-wlm munge"
@@ -10,7 +10,7 @@ Darwin)
 	cat <<'TEXT'
 On macOS, with Homebrew (https://brew.sh):
     brew install make qemu python x86_64-elf-gcc x86_64-elf-binutils x86_64-elf-gdb x86_64-elf-grub
-    python3 -m pip install --user pytest pytest-xdist
+    python3 -m pip install --user pytest pyelftools
 then use `gmake` in place of `make`. Without a static Linux BusyBox the image carries our own programs only.
 TEXT
 	exit 0 ;;
