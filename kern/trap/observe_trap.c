@@ -581,21 +581,21 @@ OBSERVE(3, user_copies)
 	trap_register(VEC_PF, old);
 }
 
-static struct page *mended;
+static struct page *mended[2];
 static int asked;
 
-/* Demand paging in its simplest form: the hole between the pages is filled when somebody falls into it. */
+/* Demand paging in its simplest form: the holes between the pages are filled when somebody falls into them. */
 static bool
 fault_mend(struct trapframe *tf)
 {
-	uint64_t va = PAGE_DOWN(read_cr2());
+	uint64_t va = PAGE_DOWN(read_cr2()), i = va == UDATA + 2 * PAGE_SIZE ? 0 : 1;
 
 	(void)tf;
 	asked++;
-	if (va != UDATA + 2 * PAGE_SIZE || mended)
+	if ((va != UDATA + 2 * PAGE_SIZE && va != UDATA + 4 * PAGE_SIZE) || mended[i])
 		return false;
-	mended = page_alloc_zero(PG_ANON);
-	return pt_map(&tree, va, page_phys(mended), PTE_U | PTE_W | PTE_NX) == 0;
+	mended[i] = page_alloc_zero(PG_ANON);
+	return pt_map(&tree, va, page_phys(mended[i]), PTE_U | PTE_W | PTE_NX) == 0;
 }
 
 OBSERVE(3, copy_mended)
@@ -615,7 +615,9 @@ OBSERVE(3, copy_mended)
 	observe("copyout: %d, asked %d", err, asked);
 	observe("before %lu size %lu: hash %x %x", before, n,
 		hash((uint8_t *)page_virt(data[1]) + PAGE_SIZE - before, before),
-		mended ? hash(page_virt(mended), n - before) : 0);
+		mended[0] ? hash(page_virt(mended[0]), n - before) : 0);
+	err = store_user32(UDATA + 4 * PAGE_SIZE + 8, 4711);
+	observe("store: %d, asked %d, there %u", err, asked, mended[1] ? ((uint32_t *)page_virt(mended[1]))[2] : 0);
 	err = copyout(UDATA + 3 * PAGE_SIZE - 8, buf, 16);
 	observe("read-only: %d", err);
 	trap_register(VEC_PF, old);
@@ -908,10 +910,11 @@ OBSERVE(3, fpu_state)
 	fpu_program();
 	for (int k = 0; k < NFPU; k++)
 		fpu_fresh(&fpus[k]);
+	fpu_load(0);
 	for (int i = 0; i < 40; i++) {
-		int k = (int)observe_below(NFPU);
+		int k = i < NFPU ? 1 - i % 2 : (int)observe_below(NFPU);
 
-		if (observe_below(2)) {
+		if (i >= NFPU && observe_below(2)) {
 			fpu_load(k);
 		} else {
 			fpu_run(k, FPU_STORE);

@@ -38,7 +38,8 @@ def test_hello(run: Run):
     """The kernel comes up, says so on the serial port, and gets as far as our function."""
     obs = run.observe("hello")
     run.equal(obs.lines, ["here"], "what was told")
-    run.check(f"hello {Random(run.seed).below(1000000)}\n" in obs.console, "wrong", "the serial port did not say hello",
+    run.check(f"hello {Random(run.seed).below(1000000)}\n" in obs.console, "wrong",
+              "the serial port did not say hello",
               obs.console[-300:])
 
 
@@ -60,7 +61,8 @@ def random_words(random, keys):
     for _ in range(4 + random.below(14)):
         key = keys[random.below(len(keys))]
         key = (key[:-1], key + "x", key, key, key)[random.below(5)] or "q"
-        words.append(key + ("", "=", "=" + letters(random, 1 + random.below(9)), "=a=b", "=" + letters(random, 3))[random.below(5)])
+        words.append(key + ("", "=", "=" + letters(random, 1 + random.below(9)), "=a=b",
+                            "=" + letters(random, 3))[random.below(5)])
     if random.below(2):
         words += ["--", keys[0] + "=late", keys[1]]
     return words
@@ -127,10 +129,12 @@ class Tags:
         self.tag(8, struct.pack("<QIIIBBH6B", *self.framebuffer, 32, 1, 0, 16, 8, 8, 8, 0, 8))
 
     def add_other(self, random):
-        self.tag((2, 4, 5, 9, 10, 13, 21, 99)[random.below(8)], bytes(random.below(256) for _ in range(random.below(30))))
+        self.tag((2, 4, 5, 9, 10, 13, 21, 99)[random.below(8)],
+                 bytes(random.below(256) for _ in range(random.below(30))))
 
     def add(self, random):
-        adds = [self.add_words, self.add_module, self.add_map, self.add_rsdp, self.add_framebuffer, self.add_other]
+        adds = [self.add_words, self.add_module, self.add_map, self.add_rsdp, self.add_framebuffer,
+                self.add_other]
         adds[random.below(len(adds))](random)
 
     def whole(self):
@@ -173,7 +177,8 @@ def test_multiboot_tags(run: Run):
 def test_multiboot_hostile(run: Run):
     """Good tags, then one that lies; behind it, or beyond the end, tags that must not be believed."""
     random, cases = Random(run.seed), []
-    for flaw in ("size 0", "size below 8", "size beyond the end", "cut in a header", "cut before the next tag", "end tag"):
+    for flaw in ("size 0", "size below 8", "size beyond the end", "cut in a header",
+                 "cut before the next tag", "end tag"):
         t = Tags()
         for _ in range(1 + random.below(2)):
             t.add(random)
@@ -207,13 +212,15 @@ def test_serial_fifo(run: Run):
         obs = run.observe("serial_pieces", append="console=ttyS0",
                           extra=["-trace", "serial_read", "-trace", "serial_write", "-D", trace])
         with open(trace) as f:
-            events = re.findall(r"serial_(read|write) \S+ (?:addr|write addr|read addr) (0x\w+) val (0x\w+)", f.read())
+            events = re.findall(r"serial_(read|write) \S+ (?:addr|write addr|read addr) (0x\w+) val (0x\w+)",
+                                f.read())
     run.check(events, "grader", "QEMU noted no access to the serial port")
     random = Random(run.seed)
     want = "".join(letters(random, 1 + random.below(40 if i % 4 else 200)) for i in range(40)) + "|"
     events = events[last_setup(events):]
     sent = "".join(chr(int(v, 16)) for kind, a, v in events if kind == "write" and int(a, 16) == DATA)
-    run.check(want in sent, "wrong", "bytes got lost or changed on their way to the port", f"wanted {want!r}", f"sent   {sent[-len(want):]!r}")
+    run.check(want in sent, "wrong", "bytes got lost or changed on their way to the port", f"wanted {want!r}",
+              f"sent   {sent[-len(want):]!r}")
     room, looks = 0, 0
     for kind, addr, value in events:
         if kind == "read" and int(addr, 16) == LSR:
@@ -222,22 +229,26 @@ def test_serial_fifo(run: Run):
             room = FIFO if empty else room
         elif kind == "write" and int(addr, 16) == DATA:
             room -= 1
-            run.check(room >= 0, "wrong", "a byte was written though the status register had not said since the last "
+            run.check(room >= 0, "wrong",
+                      "a byte was written though the status register had not said since the last "
                       f"{FIFO} bytes that the FIFO is empty")
-    run.check(looks < len(sent) / 2, "wrong", f"the FIFO was found empty {looks} times for {len(sent)} bytes: it takes {FIFO} at a time")
+    run.check(looks < len(sent) / 2, "wrong",
+              f"the FIFO was found empty {looks} times for {len(sent)} bytes: it takes {FIFO} at a time")
     run.check(want in obs.console, "wrong", "the text did not arrive")
 
 
 def last_setup(events):
     """Where in the events serial_init's last write to the modem control register is."""
-    return max((i for i, (kind, a, _) in enumerate(events) if kind == "write" and int(a, 16) == 4), default=0) + 1
+    return max((i for i, (kind, a, _) in enumerate(events) if kind == "write" and int(a, 16) == 4),
+               default=0) + 1
 
 
 def test_serial_silent(run: Run):
     """Nobody takes the bytes. The kernel waits once, about a second of its own time, and goes on."""
     obs = run.observe("serial_silent", reads_console=False, icount=False, cpu_limit=12)
     (waited,) = obs.numbers(r"waited (\d+) times")
-    run.check(waited < 3, "wrong", f"{waited} writes waited for a port that is silent; only the first should: the next ones try once")
+    run.check(waited < 3, "wrong",
+              f"{waited} writes waited for a port that is silent; only the first should: the next ones try once")
 
 
 # ---------------------------------------------------------------- consoles and log
@@ -253,7 +264,9 @@ def random_lines(random, most):
 def test_console_lines(run: Run):
     """Which consoles get the text, and how lines end there."""
     judge_consoles(run, [])
-    judge_consoles(run, Random(run.seed + 1).choice([["red"], ["green", "ttyS0"], ["red,115200", "ttyS"], ["nobody"]]))
+    judge_consoles(run,
+                   Random(run.seed + 1).choice([["red"], ["green", "ttyS0"], ["red,115200", "ttyS"],
+                                                ["nobody"]]))
 
 
 def judge_consoles(run, choice):
@@ -280,14 +293,17 @@ def test_console_late(run: Run):
     n = 1 + random.below(40) if random.below(2) else 400 + random.below(800)
     lines = "".join(f"{i} {letters(random, 10 + random.below(50))}\n" for i in range(n))
     got = hexed(obs.lines).decode("latin-1")
-    run.check("\n" not in got.replace("\r\n", ""), "wrong", "a line ended without a carriage return: terminals show stairs")
+    run.check("\n" not in got.replace("\r\n", ""), "wrong",
+              "a line ended without a carriage return: terminals show stairs")
     got = got.replace("\r\n", "\n")
-    run.check(got.endswith("after\n"), "wrong", "what was printed after the console came did not arrive", repr(got[-80:]))
+    run.check(got.endswith("after\n"), "wrong", "what was printed after the console came did not arrive",
+              repr(got[-80:]))
     got = got[:-len("after\n")]
     if len(lines) >= LOGSZ:
         run.equal(got, lines[-LOGSZ:], f"what a console is told that comes after {len(lines)} bytes")
     else:
-        run.equal(got[-len(lines):] if lines else "", lines, f"the end of what a console is told after {len(lines)} bytes")
+        run.equal(got[-len(lines):] if lines else "", lines,
+                  f"the end of what a console is told after {len(lines)} bytes")
         run.check(len(got) <= LOGSZ, "wrong", f"it was told {len(got)} bytes, more than the log holds")
 
 
@@ -303,10 +319,12 @@ def test_log_ring(run: Run):
         run.equal(m[3], "", f"klog_read into {want} bytes")
         got = hexed(told).decode("latin-1")
         known = min(len(got), len(log))              # before our lines the log has the boot's
-        run.equal(got[len(got) - known:], log[len(log) - known:], f"the newest bytes of the log, {want} asked for")
+        run.equal(got[len(got) - known:], log[len(log) - known:],
+                  f"the newest bytes of the log, {want} asked for")
         run.check(len(got) == int(m[1]), "wrong", f"it returned {m[1]} and wrote {len(got)}")
         least, most = min(want, len(log), LOGSZ), min(want, LOGSZ)
-        run.check(least <= len(got) <= most, "wrong", f"{len(got)} bytes were read; {want} were asked for and the log has "
+        run.check(least <= len(got) <= most, "wrong",
+                  f"{len(got)} bytes were read; {want} were asked for and the log has "
                   f"{len(log)} or more, of which the last {LOGSZ} are kept")
 
 
@@ -316,8 +334,10 @@ class Symbols:
     """The functions of the kernel that was run, as the linker knows them."""
 
     def __init__(self, lab=1):
-        out = subprocess.run(["nm", "-n", build.need(build.kernel(lab))], capture_output=True, text=True, check=True).stdout
-        self.all = [(int(a, 16), t, n) for a, t, n in (line.split() for line in out.splitlines() if len(line.split()) == 3)]
+        out = subprocess.run(["nm", "-n", build.need(build.kernel(lab))], capture_output=True, text=True,
+                             check=True).stdout
+        self.all = [(int(a, 16), t, n) for a, t,
+                    n in (line.split() for line in out.splitlines() if len(line.split()) == 3)]
         self.start, self.end = self["text_start"], self["text_end"]
         self.code = [(a, n) for a, t, n in self.all if t in "tTwW" and self.start <= a < self.end]
 
@@ -343,7 +363,8 @@ def test_symbols(run: Run):
             run.equal(name, "-", f"the function at {addr:#x}, which is not kernel text")
             run.equal(off, "987654321", f"*off for {addr:#x}: untouched")
             continue
-        run.check(name in names, "wrong", f"the function at {addr:#x}", f"expected {names[0]}", f"seen     {name}")
+        run.check(name in names, "wrong", f"the function at {addr:#x}", f"expected {names[0]}",
+                  f"seen     {name}")
         run.equal(int(off), addr - at, f"how far {addr:#x} is into {name}")
 
 
@@ -351,7 +372,8 @@ def test_symbols_quick(run: Run):
     """A binary search takes about as long wherever the address is; a linear one a thousand times longer at the other end."""
     cycles = [int(m[1]) for m in run.observe("symbols_quick").all(r"cycles (\d+)")]
     run.equal(len(cycles), 40, "addresses looked up")
-    run.check(max(cycles) < 6 * min(cycles), "wrong", "some addresses take far longer to find than others: a search that halves does not",
+    run.check(max(cycles) < 6 * min(cycles), "wrong",
+              "some addresses take far longer to find than others: a search that halves does not",
               f"quickest {min(cycles)} cycles", f"slowest  {max(cycles)} cycles")
 
 
@@ -397,14 +419,16 @@ def test_backtrace(run: Run):
     want = []
     for _ in range(3):
         want.append(["backtrace_here"] + path(random, 2 + random.below(12)) + below("backtrace"))
-    want.append(["backtrace_here", "yew", "last_call"] + path(random, 2 + random.below(6)) + below("backtrace"))
+    want.append(["backtrace_here", "yew", "last_call"] + path(random,
+                                                              2 + random.below(6)) + below("backtrace"))
     got = traces(run, obs.console)
     run.equal(len(got), len(want), "backtraces")
     for g, w in zip(got, want):
         run.equal([base(n) for n in g][:len(w)], w, "the functions of the backtrace, innermost first")
 
 
-FLAWS = ["ends in 0", "leads back to the first", "leads to itself", "is not a multiple of 8", "leads to user memory",
+FLAWS = ["ends in 0", "leads back to the first", "leads to itself", "is not a multiple of 8",
+         "leads to user memory",
          "has a return address that is no code", "lies too far up"]
 
 
@@ -421,7 +445,8 @@ def test_backtrace_frames(run: Run):
             random.below(2)
         if "no code" in flaw:
             random.below(2)
-        run.equal([base(x) for x in names], want, f"the functions of {n} frames of which the last one's link {flaw}"
+        run.equal([base(x) for x in names], want,
+                  f"the functions of {n} frames of which the last one's link {flaw}"
                   if "no code" not in flaw else f"the functions of {n} frames before one that {flaw}")
 
 
@@ -431,11 +456,14 @@ def test_panic_report(run: Run):
     steps = 7 + sum({"oak": 1, "elm": 20, "ash": 300, "fir": 4000}[t] for t in trees)
     said = obs.console[obs.console.rfind("panic:"):]
     run.check(re.match(rf"panic: \S*observe_boot\.c:\d+: the wood is {steps} steps deep", said), "wrong",
-              "the panic's first line", f"expected the wood is {steps} steps deep", f"seen     {said[:100]!r}")
+              "the panic's first line", f"expected the wood is {steps} steps deep",
+              f"seen     {said[:100]!r}")
     held = next((line for line in said.splitlines() if "locks held" in line), "")
-    run.check("amber" in held and "cobalt" in held and "basalt" not in held, "wrong", "the locks held are amber and cobalt",
+    run.check("amber" in held and "cobalt" in held and "basalt" not in held, "wrong",
+              "the locks held are amber and cobalt",
               f"seen     {held}")
-    names = [base(n) for t in traces(run, "trace\n" + said[said.find("backtrace:"):] + "\ntraced\n") for n in t]
+    names = [base(n) for t in traces(run, "trace\n" + said[said.find("backtrace:"):] + "\ntraced\n")
+             for n in t]
     names = names[names.index("panic_here"):] if "panic_here" in names else names
     want = ["panic_here"] + trees + below("panic_report")
     run.equal(names[:len(want)], want, "the functions of the panic's backtrace")
@@ -552,7 +580,8 @@ class Terminal:
         n, second = first or 1, (params[1] if len(params) > 1 else 0) or 1
         at, line = self.row * self.cols + self.col, self.row * self.cols
         moves = {"A": (self.row - n, self.col), "B": (self.row + n, self.col), "C": (self.row, self.col + n),
-                 "D": (self.row, self.col - n), "G": (self.row, n - 1), "d": (n - 1, self.col), "H": (n - 1, second - 1),
+                 "D": (self.row, self.col - n), "G": (self.row, n - 1), "d": (n - 1, self.col),
+                 "H": (n - 1, second - 1),
                  "f": (n - 1, second - 1)}
         if final in moves:
             self.move(*moves[final])
@@ -610,8 +639,10 @@ def judge_terminal(run, kinds):
         t, raw = play(random, kinds), hexed(obs.lines[begin:end], "row")
         cells = [int.from_bytes(raw[i:i + 2], "little") for i in range(0, len(raw), 2)]
         for what, show in (("text", lambda c: chr(c & 0x7f)), ("colours", lambda c: f"{c >> 8:02x} ")):
-            run.equal(rows(cells, t.cols, show), rows(t.cells, t.cols, show), f"the {what} on the screen, line by line")
-        run.equal(obs.lines[end], f"cursor {t.row * t.cols + min(t.col, t.cols - 1)}", "the cursor (row * 80 + column)")
+            run.equal(rows(cells, t.cols, show), rows(t.cells, t.cols, show),
+                      f"the {what} on the screen, line by line")
+        run.equal(obs.lines[end], f"cursor {t.row * t.cols + min(t.col, t.cols - 1)}",
+                  "the cursor (row * 80 + column)")
 
 
 def test_terminal_cursor(run: Run):

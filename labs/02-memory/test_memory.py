@@ -42,7 +42,8 @@ class Books:
         array = number(obs, obs.symbol("page_array")) - DIRECTMAP
         (archive, size), = [(int(m[1], 16), int(m[2], 16)) for m in obs.all(r"archive (\w+) (\w+)")]
         image = [obs.symbol(s) - KERNBASE for s in ("kernel_start", "kernel_end")]
-        self.holes = [("the first MiB", 0, LOW_MEM), ("the kernel's image", *image), ("the boot archive", archive, archive + size),
+        self.holes = [("the first MiB", 0, LOW_MEM), ("the kernel's image", *image),
+                      ("the boot archive", archive, archive + size),
                       ("the page array", array, array + top * 64)]
         for _, lo, hi in self.holes:
             self.frames -= set(range(lo // PAGE, up(hi)))
@@ -79,7 +80,8 @@ class Frames:
             at, link = number(self.obs, head + 16 * order), self.layout["link"][0]
             while at != head + 16 * order:
                 i = (at - link - self.base) // self.size
-                run.check(0 <= i < self.n and i not in out, "wrong", f"the free list of order {order} leads to {at:#x}, which is "
+                run.check(0 <= i < self.n and i not in out, "wrong",
+                          f"the free list of order {order} leads to {at:#x}, which is "
                           + ("on a list already" if i in out else "no struct page"))
                 out[i] = order
                 at = int.from_bytes(self.raw[i * self.size + link:i * self.size + link + 8], "little")
@@ -93,17 +95,21 @@ def judge_lists(run, obs, books):
     """Every free block is on the list of its order, aligned, of free RAM, disjoint, and merged as far as it can be."""
     frames = Frames(obs)
     blocks, seen = frames.blocks(), {}
-    run.equal(frames.listed(run), blocks, "the blocks on the free lists {frame: order} are those marked PG_FREE in the page array")
+    run.equal(frames.listed(run), blocks,
+              "the blocks on the free lists {frame: order} are those marked PG_FREE in the page array")
     for i, order in sorted(blocks.items()):
         run.check(order <= MAX_ORDER and i % (1 << order) == 0, "wrong",
-                  f"the free block at frame {i:#x} has order {order}", "a block begins at a multiple of its size")
+                  f"the free block at frame {i:#x} has order {order}",
+                  "a block begins at a multiple of its size")
         for f in range(i, i + (1 << order)):
             books.complain(run, f * PAGE, f"the free block at frame {i:#x}, order {order}")
-            run.check(f not in seen, "wrong", f"frame {f:#x} is in two free blocks", f"at frame {i:#x} and at {seen.get(f, 0):#x}")
+            run.check(f not in seen, "wrong", f"frame {f:#x} is in two free blocks",
+                      f"at frame {i:#x} and at {seen.get(f, 0):#x}")
             seen[f] = i
         buddy = i ^ (1 << order)
         run.check(order == MAX_ORDER or blocks.get(buddy) != order, "wrong",
-                  f"the free blocks at frames {i:#x} and {buddy:#x} are buddies of order {order}", "they should be one block")
+                  f"the free blocks at frames {i:#x} and {buddy:#x} are buddies of order {order}",
+                  "they should be one block")
     return frames, seen
 
 
@@ -123,7 +129,8 @@ def test_free_lists(run: Run):
     obs = run.observe("memory", mem=memory_of(run), hold=True)
     frames, seen = judge_lists(run, obs, Books(obs))
     free = obs.numbers(r"total (\d+) free (\d+)")[1]
-    run.equal(len(seen) + frames.cached(), free, "pages that page_count_free() counts: on the lists and in the magazine")
+    run.equal(len(seen) + frames.cached(), free,
+              "pages that page_count_free() counts: on the lists and in the magazine")
 
 
 # ---------------------------------------------------------------- blocks and pages
@@ -135,19 +142,23 @@ def test_page_blocks(run: Run):
     for line in obs.lines:
         if m := re.fullmatch(r"take (\d+) order (\d+) at (\w+)", line):
             k, order, pa = int(m[1]), int(m[2]), int(m[3], 16)
-            run.check(pa % (PAGE << order) == 0, "wrong", f"a block of order {order} lies at {pa:#x}", "that is no multiple of its size")
+            run.check(pa % (PAGE << order) == 0, "wrong", f"a block of order {order} lies at {pa:#x}",
+                      "that is no multiple of its size")
             for f in range(pa // PAGE, pa // PAGE + (1 << order)):
                 books.complain(run, f * PAGE, f"order {order}")
             for lo, n in live.values():
-                run.check(pa >= lo + n or pa + (PAGE << order) <= lo, "wrong", f"two blocks overlap: {n // PAGE} pages at {lo:#x}, "
+                run.check(pa >= lo + n or pa + (PAGE << order) <= lo, "wrong",
+                          f"two blocks overlap: {n // PAGE} pages at {lo:#x}, "
                           f"in use, and {1 << order} at {pa:#x}, given out now")
             live[k] = pa, PAGE << order
         elif m := re.fullmatch(r"take (\d+) order (\d+): none", line):
             free = len(books.frames) - sum(n for _, n in live.values()) // PAGE
-            run.check(free < (64 << int(m[2])) or int(m[2]) > 7, "wrong", f"no block of order {m[2]} although {free} pages are free")
+            run.check(free < (64 << int(m[2])) or int(m[2]) > 7, "wrong",
+                      f"no block of order {m[2]} although {free} pages are free")
         elif m := re.fullmatch(r"give (\d+)", line):
             del live[int(m[1])]
-    run.equal(next(line for line in obs.lines if line.startswith("order")), f"order {MAX_ORDER + 1}: none", "a block beyond the largest")
+    run.equal(next(line for line in obs.lines if line.startswith("order")), f"order {MAX_ORDER + 1}: none",
+              "a block beyond the largest")
 
 
 def test_page_merge(run: Run):
@@ -171,11 +182,13 @@ def test_page_exhaust(run: Run):
     pages = [int(x, 16) for line in obs.lines if line.startswith("pages ") for x in line.split()[1:]]
     for pa in pages:
         books.complain(run, pa, "single pages")
-    twice = next((pa for pa in sorted(pages) if pages.count(pa) > 1), None) if len(set(pages)) != len(pages) else None
+    twice = next((pa for pa in sorted(pages) if pages.count(pa) > 1),
+                 None) if len(set(pages)) != len(pages) else None
     run.check(twice is None, "wrong", f"the page at {twice or 0:#x} was given out twice")
     run.equal(len(pages), before, "pages given out until there was none, and pages free before")
     run.equal(obs.numbers(r"taken: free (\d+)"), [0], "free pages then")
-    run.equal([line for line in obs.lines if line.startswith("a")][-2:], ["a block: none", "an object: none"], "what else could be had then")
+    run.equal([line for line in obs.lines if line.startswith("a")][-2:], ["a block: none", "an object: none"],
+              "what else could be had then")
     run.equal(obs.numbers(r"given: free (\d+)"), [before], "free pages when all have been given back")
     judge_lists(run, obs, books)
 
@@ -208,7 +221,8 @@ def test_page_underflow(run: Run):
     run.equal([line.split()[0] for line in obs.lines], ["page", "once"], "what is told before the panic")
     pa = obs.lines[0].split()[1]
     said = obs.console[obs.console.rfind("panic:"):].split("\n")[0]
-    run.check(pa in said, "wrong", "the panic names the page", f"expected the address {pa}", f"seen     {said}")
+    run.check(pa in said, "wrong", "the panic names the page", f"expected the address {pa}",
+              f"seen     {said}")
 
 
 # ---------------------------------------------------------------- page tables
@@ -247,18 +261,21 @@ def test_map_walk(run: Run):
     obs, random, tree, want = run.observe("map_walk", hold=True), Random(run.seed), Tree(), ["init 0"]
     want += [tree.map_one(random, random_va(random)) for _ in range(40)]
     run.equal(obs.lines[:len(want)], want, "what pt_map and pt_walk answered")
-    root, kernel = (int(x, 16) for x in re.fullmatch(r"root (\w+) kernel (\w+)", obs.lines[len(want)]).groups())
+    root, kernel = (int(x, 16)
+                    for x in re.fullmatch(r"root (\w+) kernel (\w+)", obs.lines[len(want)]).groups())
     frames, tables = Frames(obs), set()
     for va in list(tree.leaf) + [random_va(random) for _ in range(40)]:
         steps, _ = obs.walk(va, cr3=root)
         entry = steps[-1][2] if len(steps) == 4 else 0
         run.equal(entry & ~0x60, tree.leaf.get(va, 0), f"the entry for {va:#x}, {len(steps)} levels down")
         for level, _, e in steps[:3]:
-            run.check(not e & P or e & (W | U | NX | PS) == W | U, "wrong", f"the {level} entry {e:#x} on the way to {va:#x}",
+            run.check(not e & P or e & (W | U | NX | PS) == W | U, "wrong",
+                      f"the {level} entry {e:#x} on the way to {va:#x}",
                       "a table must be present, writable and user: the leaf's flags decide")
         tables |= {e & ADDR for _, _, e in steps[:3] if e & P}
     for pa in tables:
-        run.equal(frames.field(pa // PAGE, "kind"), PG_TABLE, f"the kind of the page at {pa:#x}, which is used as a table")
+        run.equal(frames.field(pa // PAGE, "kind"), PG_TABLE,
+                  f"the kind of the page at {pa:#x}, which is used as a table")
     upper = [obs.phys(pa + 2048, 2048) for pa in (root, kernel)]
     run.check(upper[0] == upper[1], "wrong", "the kernel's half of the new tree is not the kernel's")
 
@@ -294,7 +311,8 @@ def test_map_loaded(run: Run):
         random.below(512)
         v = random.next()
         want.append(f"wrote {v:x}: there {v:x}, page {v:x}")
-    run.equal(obs.lines, want + ["moved: page 77, other 0"], "one page written and read through two addresses")
+    run.equal(obs.lines, want + ["moved: page 77, other 0"],
+              "one page written and read through two addresses")
 
 
 def test_map_no_memory(run: Run):
@@ -305,7 +323,8 @@ def test_map_no_memory(run: Run):
     run.equal(obs.lines[1], f"spare {spare}", "pages left")
     run.equal(err, -12, "what pt_map returns when there is no page for a table")
     cached = obs.lines and 40
-    run.check(1 + (spare - 1) // 2 - 1 <= tries - 1 <= (spare + cached) // 2, "wrong", f"pt_map failed after {tries - 1} of the mappings",
+    run.check(1 + (spare - 1) // 2 - 1 <= tries - 1 <= (spare + cached) // 2, "wrong",
+              f"pt_map failed after {tries - 1} of the mappings",
               f"with {spare} pages left for tables")
 
 
@@ -331,7 +350,8 @@ def test_visits(run: Run):
 def test_tear_down(run: Run):
     """Trees come and go: no page is lost, and tables that wait for reuse are all zeros."""
     obs = run.observe("tear_down", hold=True)
-    rounds = [tuple(map(int, m.groups())) for m in obs.all(r"round (\d+): found (\d+), free and cached (\d+)")]
+    rounds = [tuple(map(int, m.groups()))
+              for m in obs.all(r"round (\d+): found (\d+), free and cached (\d+)")]
     run.equal(len(rounds), 24, "rounds")
     for r, found, free in rounds:
         run.equal(found, 0, f"mappings in the new tree of round {r}")
@@ -368,20 +388,25 @@ def test_kernel_map(run: Run):
     can_write, can_run, image = set(), set(), {}
     for va, e, level in leaves(obs, cr3):
         pages = range((e & ADDR) // PAGE, (e & ADDR) // PAGE + (1 << 9 * level))
-        run.check(not e & U, "wrong", f"user code may touch the kernel's address {va:#x}", f"its entry is {e:#x}")
-        run.check(not (e & W and not e & NX), "wrong", f"{va:#x} is writable and executable", f"its entry is {e:#x}")
+        run.check(not e & U, "wrong", f"user code may touch the kernel's address {va:#x}",
+                  f"its entry is {e:#x}")
+        run.check(not (e & W and not e & NX), "wrong", f"{va:#x} is writable and executable",
+                  f"its entry is {e:#x}")
         if e & W and pages.start < 1 << 18:
             can_write |= set(pages)
         if not e & NX:
             can_run |= set(pages)
         if text <= va < end and level == 0:
             image[va] = e
-    run.check(not can_write & can_run, "wrong", "a page that can be executed by one address can be written by another",
+    run.check(not can_write & can_run, "wrong",
+              "a page that can be executed by one address can be written by another",
               f"frames {sorted(can_write & can_run)[:4]}")
     for va in range(text, end, PAGE):
         e = image.get(va, 0)
-        run.equal((e & ADDR, bool(e & NX)), (va - KERNBASE, va >= rodata), f"where the image's page {va:#x} lies, and whether it is no-execute")
-        run.check((va - KERNBASE) // PAGE not in can_write, "wrong", f"the image's page {va:#x} can be written by another address")
+        run.equal((e & ADDR, bool(e & NX)), (va - KERNBASE, va >= rodata),
+                  f"where the image's page {va:#x} lies, and whether it is no-execute")
+        run.check((va - KERNBASE) // PAGE not in can_write, "wrong",
+                  f"the image's page {va:#x} can be written by another address")
 
 
 # ---------------------------------------------------------------- the heap
@@ -398,12 +423,14 @@ def test_heap_objects(run: Run):
         if m := re.fullmatch(r"alloc (\d+) size (\d+) at (\w+) interrupts (\w+)", line):
             k, n, pa = int(m[1]), int(m[2]), int(m[3], 16)
             run.check(pa != 0, "wrong", f"kmalloc({n}) gave nothing with nearly all memory free")
-            run.check(pa % (PAGE if n > 2048 else 16) == 0, "wrong", f"kmalloc({n}) gave {pa:#x}", "objects are 16-aligned, those of more than "
+            run.check(pa % (PAGE if n > 2048 else 16) == 0, "wrong", f"kmalloc({n}) gave {pa:#x}",
+                      "objects are 16-aligned, those of more than "
                       "2048 bytes page-aligned")
             for f in range(pa // PAGE, (pa + n - 1) // PAGE + 1):
                 books.complain(run, f * PAGE, f"kmalloc({n})")
             other = next(((a, b) for a, b in live.values() if pa < a + b and a < pa + n), None)
-            run.check(not other, "wrong", f"kmalloc({n}) gave {pa:#x}, inside an object that is in use", f"that one: {other}")
+            run.check(not other, "wrong", f"kmalloc({n}) gave {pa:#x}, inside an object that is in use",
+                      f"that one: {other}")
             run.equal(m[4], "on" if i // 50 % 2 else "off", f"the interrupt flag after kmalloc({n})")
             live[k] = pa, n
         else:
@@ -434,35 +461,42 @@ def judge_slabs(run, obs):
     while at != owner + layout["partial"][0]:
         partial.append((at - link - base) // frames.size)
         at = number(obs, at)
-    slabs = [i for i in range(frames.n) if frames.field(i, "kind") == PG_HEAP and frames.field(i, "owner") == owner]
-    run.equal(number(obs, owner + layout["nslab"][0], 4), len(slabs), f"slabs that the class of {bytes_each} bytes counts")
+    slabs = [i for i in range(frames.n) if frames.field(i, "kind") == PG_HEAP
+             and frames.field(i, "owner") == owner]
+    run.equal(number(obs, owner + layout["nslab"][0], 4), len(slabs),
+              f"slabs that the class of {bytes_each} bytes counts")
     for i in slabs:
         at, used, free = frames.layout["priv"][0], 0, []
         head = int.from_bytes(frames.raw[i * 64 + at:i * 64 + at + 8], "little")
         used = int.from_bytes(frames.raw[i * 64 + at + 8:i * 64 + at + 16], "little")
         while head and len(free) <= PAGE // bytes_each:
-            run.check((head - DIRECTMAP) // PAGE == i, "wrong", f"the free list of the slab at frame {i:#x} leads to {head:#x}")
+            run.check((head - DIRECTMAP) // PAGE == i, "wrong",
+                      f"the free list of the slab at frame {i:#x} leads to {head:#x}")
             free.append(head)
             head = number(obs, head)
         lo = DIRECTMAP + i * PAGE
         there = sorted(free + [p for p in cached + live if lo <= p < lo + PAGE])
         run.equal(there, [lo + j * bytes_each for j in range(PAGE // bytes_each)],
                   f"the {bytes_each}-byte objects of the slab at frame {i:#x}: free, in the CPU's stack, or in use")
-        run.equal(used, PAGE // bytes_each - len(free), f"objects that the slab at frame {i:#x} counts as taken")
-        run.equal(i in partial, bool(free), f"whether the slab at frame {i:#x}, with {len(free)} free objects, is on the partial list")
+        run.equal(used, PAGE // bytes_each - len(free),
+                  f"objects that the slab at frame {i:#x} counts as taken")
+        run.equal(i in partial, bool(free),
+                  f"whether the slab at frame {i:#x}, with {len(free)} free objects, is on the partial list")
 
 
 def test_heap_gives_back(run: Run):
     obs = run.observe("heap_gives_back")
     free, used = obs.numbers(r"start: free (\d+) used (\d+)")
     after = [tuple(map(int, m.groups())) for m in obs.all(r"after: free (\d+) used (\d+)")]
-    run.equal(after, [(free, used)] * 6, "(free pages, bytes used) whenever all objects are given back and the heap is drained")
+    run.equal(after, [(free, used)] * 6,
+              "(free pages, bytes used) whenever all objects are given back and the heap is drained")
     for m in obs.all(r"before: used (\d+), empty slabs and stacks (\d+)"):
         run.equal(int(m[1]), used, "bytes used when all objects are given back")
 
 
 def test_heap_misuse(run: Run):
-    for how, means in (("twice", "an object given back twice"), ("late", "the same, long after"), ("large", "a large object given back twice"),
+    for how, means in (("twice", "an object given back twice"), ("late", "the same, long after"),
+                       ("large", "a large object given back twice"),
                        ("inside", "an address inside an object")):
         obs = run.observe("heap_misuse", arg=how, ends="panic")
         run.equal(obs.lines[1:], ["start"], f"what is told with {means}: kfree must panic")
@@ -476,8 +510,14 @@ def test_heap_realloc(run: Run):
             run.check(n > 4 << 20, "wrong", f"krealloc from {old} to {n} bytes gave nothing")
             run.equal(good, old, f"bytes left of the old object of {old} bytes, when {n} could not be had")
         else:
-            old, n, at, good = map(int, re.fullmatch(r"realloc (\d+) to (\d+): at (\d+) good (\d+)", line).groups())
-            run.check(n <= 4 << 20, "wrong", f"krealloc gave {n} bytes; the heap has no objects of more than 4 MiB")
-            run.equal((at, good), (0, min(old, n)), f"(address modulo 16, bytes kept) of an object of {old} bytes made {n}")
+            old, n, at, good = map(int,
+                                   re.fullmatch(r"realloc (\d+) to (\d+): at (\d+) good (\d+)",
+                                                line).groups())
+            run.check(n <= 4 << 20, "wrong",
+                      f"krealloc gave {n} bytes; the heap has no objects of more than 4 MiB")
+            run.equal((at, good), (0, min(old, n)),
+                      f"(address modulo 16, bytes kept) of an object of {old} bytes made {n}")
     run.equal(len(obs.lines), 121, "steps told")
-    run.equal(obs.lines[-1], "used 0", "bytes in use when all is given back: an old object was lost" if obs.lines[-1] != "used 0" else "")
+    run.equal(obs.lines[-1], "used 0",
+              "bytes in use when all is given back: an old object was lost" if obs.lines[-1] != "used 0"
+              else "")

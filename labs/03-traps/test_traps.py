@@ -42,20 +42,24 @@ def test_exception_stacks(run: Run):
     tops = [int.from_bytes(tss[36 + 8 * i:44 + 8 * i], "little") for i in range(3)]
     layout, array = obs.struct("page", "kern/mem/page.c"), obs.number(obs.symbol("page_array"))
     for name, top in zip(("double fault", "NMI", "machine check"), tops):
-        run.check(top and top % 16 == 0, "wrong", f"the stack for the {name} is named {top:#x}", "16-aligned, and not 0")
+        run.check(top and top % 16 == 0, "wrong", f"the stack for the {name} is named {top:#x}",
+                  "16-aligned, and not 0")
         page = array + (top - 1 - DIRECTMAP) // PAGE * layout[""][1]
         owned = DIRECTMAP < top <= DIRECTMAP + (64 << 20)
-        run.check(owned, "wrong", f"the stack for the {name} ends at {top:#x}, which is not in the direct map")
+        run.check(owned, "wrong",
+                  f"the stack for the {name} ends at {top:#x}, which is not in the direct map")
         for back in range(4):                    # the first page of the block counts its references
             first = page - back * layout[""][1]
             ref, kind = obs.number(first + layout["ref"][0], 4), obs.number(first + layout["kind"][0], 1)
             if ref:
                 break
-        run.check(ref == 1 and kind == PG_STACK and (1 << obs.number(first + layout["order"][0], 1)) > back, "wrong",
+        run.check(ref == 1 and kind == PG_STACK and (1 << obs.number(first + layout["order"][0], 1)) > back,
+                  "wrong",
                   f"below {top:#x}, where the stack for the {name} ends, is no page that was allocated for stacks",
                   "a stack is named by its end: it grows down")
     for a, b in ((0, 1), (0, 2), (1, 2)):
-        run.check(abs(tops[a] - tops[b]) >= PAGE, "wrong", f"two exception stacks lie less than a page apart: {tops[a]:#x}, {tops[b]:#x}")
+        run.check(abs(tops[a] - tops[b]) >= PAGE, "wrong",
+                  f"two exception stacks lie less than a page apart: {tops[a]:#x}, {tops[b]:#x}")
 
 
 def test_stack_overflow(run: Run):
@@ -63,11 +67,13 @@ def test_stack_overflow(run: Run):
     obs = run.observe("stack_overflow", ends="panic")
     (bottom,) = obs.numbers(r"stack (\w+)", base=16)
     said = obs.console[obs.console.rfind("panic:"):]
-    run.check("stack overflow" in said.split("\n")[0], "wrong", "the panic names a stack overflow", said.split("\n")[0])
+    run.check("stack overflow" in said.split("\n")[0], "wrong", "the panic names a stack overflow",
+              said.split("\n")[0])
     addrs = [int(a, 16) for a in re.findall(r"0x(ffff\w{12})", said.split("\n")[0])]
     run.check(any(bottom - PAGE <= a < bottom + 256 for a in addrs), "wrong",
               f"the stack pointer at the end is not told: expected about {bottom:#x}", said.split("\n")[0])
-    run.check(len(re.findall(r"\bdig\b", obs.console)) >= 3, "wrong", "the function that called itself is not in the report")
+    run.check(len(re.findall(r"\bdig\b", obs.console)) >= 3, "wrong",
+              "the function that called itself is not in the report")
 
 
 # ---------------------------------------------------------------- interrupts
@@ -78,7 +84,8 @@ def test_irq_handlers(run: Run):
     for _ in range(6):
         vector = random.below(400) - 50
         if not 32 <= vector <= 255:
-            run.equal(next(told, None), f"vector {vector}: {-EINVAL}", "a handler for a vector that no device has")
+            run.equal(next(told, None), f"vector {vector}: {-EINVAL}",
+                      "a handler for a vector that no device has")
     there, counts = [set(), set(), set()], [0, 0, 0]
     for step in range(120):
         v, h = random.below(3), random.below(6)
@@ -88,7 +95,8 @@ def test_irq_handlers(run: Run):
             got = sorted(next(told, None) or "" for _ in there[v])
             run.equal(got, sorted(f"handler {x} interrupts off in_irq 1" for x in there[v]),
                       f"step {step}: what ran at interrupt {counts[v]} of vector {v}, which has the handlers {sorted(there[v])}")
-            run.equal(next(told, None), f"count {counts[v]} in_irq 0", f"step {step}: interrupts counted at vector {v}, and depth afterwards")
+            run.equal(next(told, None), f"count {counts[v]} in_irq 0",
+                      f"step {step}: interrupts counted at vector {v}, and depth afterwards")
         elif h in there[v]:
             there[v].remove(h)
             run.equal(next(told, None), f"unregister {v} {h}", f"step {step}")
@@ -101,8 +109,10 @@ def test_irq_full(run: Run):
     obs = run.observe("irq_full")
     n, err = (int(x) for x in re.fullmatch(r"registered (\d+) then (-?\d+)", obs.lines[0]).groups())
     run.equal(err, -ENOMEM, f"what irq_register returns after {n} handlers")
-    run.check(50 <= n <= 64, "wrong", f"{n} handlers could be registered beside the kernel's own; there is room for 64 in all")
-    run.equal(obs.lines[1:3], [f"other vector: {-ENOMEM}", "again: 0"], "one handler is gone: who can have its place")
+    run.check(50 <= n <= 64, "wrong",
+              f"{n} handlers could be registered beside the kernel's own; there is room for 64 in all")
+    run.equal(obs.lines[1:3], [f"other vector: {-ENOMEM}", "again: 0"],
+              "one handler is gone: who can have its place")
     run.equal(obs.lines[3], f"ran {n - 1} late 1 gone 0", "handlers run by one interrupt")
 
 
@@ -120,17 +130,20 @@ def test_timers(run: Run):
                 armed[t] = after
                 run.equal(next(told, None), f"arm {t} after {after}", "steps")
             else:
-                run.equal(next(told, None), f"cancel {t}: {'yes' if armed.pop(t, None) is not None else 'no'}",
+                run.equal(next(told, None),
+                          f"cancel {t}: {'yes' if armed.pop(t, None) is not None else 'no'}",
                           "timer_cancel says whether the timer was armed")
         run.equal(next(told, None), "begin in time", "the moment when interrupts are let in")
         for t in sorted(armed, key=armed.get):
             m = re.fullmatch(r"fired (\d+) late (-?\d+)", next(told, "") or "")
             run.check(m, "wrong", f"round {round_}: timer {t}, {armed[t]} ns after the start, did not fire",
                       f"armed: {sorted((a, x) for x, a in armed.items())} (time, timer)")
-            run.equal(int(m[1]), t, f"round {round_}: the next timer to fire; armed are (time, timer) {sorted((a, x) for x, a in armed.items())}")
+            run.equal(int(m[1]), t,
+                      f"round {round_}: the next timer to fire; armed are (time, timer) {sorted((a, x) for x, a in armed.items())}")
             run.check(int(m[2]) >= 0, "wrong", f"timer {t} fired {-int(m[2])} ns too early")
             run.check(int(m[2]) < 3000000, "wrong", f"timer {t} fired {m[2]} ns too late")
-    run.equal(list(told), [f"cancel {t}: no" for t in range(8)], "whether the timers are armed when all have fired")
+    run.equal(list(told), [f"cancel {t}: no" for t in range(8)],
+              "whether the timers are armed when all have fired")
 
 
 def test_timer_again(run: Run):
@@ -154,7 +167,8 @@ def test_registers_kept(run: Run):
         want += [f"frame {k} {r:x}" for k, r in enumerate(regs)]
         want += [f"interrupts {on}", f"after: interrupts {on}"]
         want += [f"after {k} {(~r & MASK if change >> k & 1 else r):x}" for k, r in enumerate(regs)]
-    run.equal(obs.lines, want, f"registers ({', '.join(f'{k} {r}' for k, r in enumerate(REGS))}) in the frame and after the handler")
+    run.equal(obs.lines, want,
+              f"registers ({', '.join(f'{k} {r}' for k, r in enumerate(REGS))}) in the frame and after the handler")
 
 
 def test_exception_rules(run: Run):
@@ -162,8 +176,10 @@ def test_exception_rules(run: Run):
     for i in range(6):
         hole, on = UDATA + 2 * PAGE + random.below(4000), "on" if i % 2 else "off"
         want += ["asked: from user mode, interrupts on", f"vector 14 cr2 {hole:x}",
-                 f"asked: from kernel mode, interrupts {on}", f"copyin {-EFAULT}", "nofault 4", f"interrupts {on}"]
-    run.equal(obs.lines, want, "page faults of a program and of copies: who is asked, with interrupts how, and the address told")
+                 f"asked: from kernel mode, interrupts {on}", f"copyin {-EFAULT}", "nofault 4",
+                 f"interrupts {on}"]
+    run.equal(obs.lines, want,
+              "page faults of a program and of copies: who is asked, with interrupts how, and the address told")
 
 
 def fault_kinds(random):
@@ -171,20 +187,26 @@ def fault_kinds(random):
     for i in range(22):
         kind, begin = i % 11, random.below(20)
         at, off = begin + 10, random.below(4000)
-        addr = {3: UDATA + 2 * PAGE, 4: UDATA + 3 * PAGE, 5: KERNBASE + 0x100000, 6: UDATA, 8: UCODE}.get(kind, 0) + off
-        yield {0: (6, 0, at, 0), 1: (0, 0, at + 2, 0), 2: (3, 0, at + 1, 0), 3: (14, 4, at, addr), 4: (14, 7, at, addr), 5: (14, 5, at, addr),
-               6: (14, 0x15, addr - UCODE, addr), 7: (13, 0, at, 0), 8: (14, 7, at, addr), 9: (13, 0, at, 0), 10: (13, 0, at, 0)}[kind]
+        addr = {3: UDATA + 2 * PAGE, 4: UDATA + 3 * PAGE, 5: KERNBASE + 0x100000, 6: UDATA,
+                8: UCODE}.get(kind, 0) + off
+        yield {0: (6, 0, at, 0), 1: (0, 0, at + 2, 0), 2: (3, 0, at + 1, 0), 3: (14, 4, at, addr),
+               4: (14, 7, at, addr), 5: (14, 5, at, addr),
+               6: (14, 0x15, addr - UCODE, addr), 7: (13, 0, at, 0), 8: (14, 7, at, addr), 9: (13, 0, at, 0),
+               10: (13, 0, at, 0)}[kind]
 
 
-KINDS = ["an invalid instruction", "a division by zero", "a breakpoint", "a read where nothing is", "a write to a read-only page",
-         "a read of kernel memory", "a jump into data", "a non-canonical address", "a write to code", "HLT", "OUT"]
+KINDS = ["an invalid instruction", "a division by zero", "a breakpoint", "a read where nothing is",
+         "a write to a read-only page",
+         "a read of kernel memory", "a jump into data", "a non-canonical address", "a write to code", "HLT",
+         "OUT"]
 
 
 def test_user_faults(run: Run):
     obs = run.observe("user_faults")
     for i, (want, line) in enumerate(zip(fault_kinds(Random(run.seed)), obs.lines)):
         v, e, rip, cr2 = want
-        run.equal(line, f"vector {v} error {e:x} rip +{rip:x} cr2 {cr2:x} cs 23", f"what is told of {KINDS[i % 11]} in a user program")
+        run.equal(line, f"vector {v} error {e:x} rip +{rip:x} cr2 {cr2:x} cs 23",
+                  f"what is told of {KINDS[i % 11]} in a user program")
     run.equal(len(obs.lines), 22, "faults told")
 
 
@@ -207,18 +229,21 @@ def test_fault_report(run: Run):
         addr = report_place(run, where)
         run.equal(obs.lines, [f"address {addr:x}"], f"what is told before a read of {addr:#x}")
         said = obs.console[obs.console.find("page fault"):]
-        run.check(said and f"{addr:x}" in said, "wrong", f"the report names the address {addr:#x}", said[:600])
+        run.check(said and f"{addr:x}" in said, "wrong", f"the report names the address {addr:#x}",
+                  said[:600])
         run.check("observe_fault_report" in said, "wrong", "the report names the function", said[:600])
         entries = [(level, entry) for level, _, entry in obs.walk(addr)[0]]
         at = 0
         for level, entry in entries:
             numbers = [(m.start(), int(m[1], 16)) for m in re.finditer(r"= (?:0x)?([0-9a-f]+)", said)]
             found = next((pos for pos, n in numbers if pos >= at and n & ~0x60 == entry & ~0x60), None)
-            run.check(found is not None, "wrong", f"the walk of {addr:#x}: the {level} entry is {entry:#x}; the report does not show it there",
+            run.check(found is not None, "wrong",
+                      f"the walk of {addr:#x}: the {level} entry is {entry:#x}; the report does not show it there",
                       said[:1200])
             at = found + 1
         walk = said[:said.find("panic:")] if "panic:" in said else said
-        run.check(len(re.findall(r"\[\d+\] = ", walk)) == len(entries), "wrong", f"the walk of {addr:#x} has {len(entries)} steps", walk[:1200])
+        run.check(len(re.findall(r"\[\d+\] = ", walk)) == len(entries), "wrong",
+                  f"the walk of {addr:#x} has {len(entries)} steps", walk[:1200])
         obs.machine.close()
 
 
@@ -246,7 +271,8 @@ class Memory:
         return min(done, n)
 
     def load(self, at, n):
-        return b"".join(bytes(self.pages[(at + i) // PAGE * PAGE][(at + i) % PAGE:(at + i) % PAGE + 1]) for i in range(n))
+        return b"".join(bytes(self.pages[(at + i) // PAGE * PAGE][(at + i) % PAGE:(at + i) % PAGE + 1])
+                        for i in range(n))
 
     def store(self, at, data):
         for i, b in enumerate(data):
@@ -268,7 +294,7 @@ COPIES = ["copyin", "copyout", "copyin_partial", "copyout_partial", "copyin_nofa
 
 def test_user_copies(run: Run):
     """Copies at the edges of memory: what was copied is exact to the byte, and nothing else was touched."""
-    obs, random, memory = run.observe("user_copies", hold=True), Random(run.seed), Memory()
+    obs, random, memory = run.observe("user_copies", hold=True, instructions=300_000_000), Random(run.seed), Memory()
     for i in range(250):
         at, size = random_place(random), random.below(10)
         n = MASK - random.below(100) if size == 0 else random.below(60) if size < 7 else random.below(8192)
@@ -281,12 +307,14 @@ def test_user_copies(run: Run):
         run.equal((int(m[1]), int(m[2], 16), int(m[3], 16)), (op, at, n), "the copy made")
         run.equal(int(m[4]), left, "bytes left uncopied by " + what)
         if not write:
-            run.equal(int(m[5], 16), hashed(memory.load(at, most - left)), "the hash of what was copied by " + what)
+            run.equal(int(m[5], 16), hashed(memory.load(at, most - left)),
+                      "the hash of what was copied by " + what)
         else:
             memory.store(at, buf[:done])
     for i, at in enumerate((UDATA, UDATA + PAGE, UDATA + 3 * PAGE, UTOP)):
         pa = int(obs.lines[250 + i].split()[-1], 16)
-        run.equal(obs.phys(pa, PAGE), bytes(memory.pages[at]), f"the user page at {at:#x} when all is done, read from memory")
+        run.equal(obs.phys(pa, PAGE), bytes(memory.pages[at]),
+                  f"the user page at {at:#x} when all is done, read from memory")
 
 
 def test_copy_mended(run: Run):
@@ -297,7 +325,8 @@ def test_copy_mended(run: Run):
     buf = bytes(1 + k % 255 for k in range(n))
     run.equal(obs.lines, [f"nofault: left {n - before}, asked 0", "copyout: 0, asked 1",
                           f"before {before} size {n}: hash {hashed(buf[:before]):x} {hashed(buf[before:]):x}",
-                          f"read-only: {-EFAULT}"], f"a copy of {n} bytes, {before} of them before a page that comes when it is needed")
+                          "store: 0, asked 2, there 4711", f"read-only: {-EFAULT}"],
+              f"a copy of {n} bytes, {before} of them before a page that comes when it is needed")
 
 
 def test_user_strings(run: Run):
@@ -309,10 +338,12 @@ def test_user_strings(run: Run):
         letter, at = 97 + random.below(26), (USER_END if high else UDATA + 2 * PAGE) - far
         got = nul if nul < min(n, far) else -ENAMETOOLONG if n <= far else -EFAULT
         text = bytes([letter]) * nul + b"\0"
-        run.equal(obs.lines[i], f"string at {at:x} nul {nul} size {n}: {got} within hash {hashed(text) if got >= 0 else 0:x}",
+        run.equal(obs.lines[i],
+                  f"string at {at:x} nul {nul} size {n}: {got} within hash {hashed(text) if got >= 0 else 0:x}",
                   f"copyinstr of at most {n} bytes; memory ends after {far}, the NUL is " + (f"at {nul}" if nul < far else "not there"))
     bad = [0, UDATA + 2 * PAGE, USER_END, USER_END + 1, MASK, 1 << 63, KERNBASE + 0x100000, DIRECTMAP]
-    run.equal(obs.lines[200:], [f"bad {a:x}: {-EFAULT}" if a else f"bad 0: {-EFAULT}" for a in bad], "strings where none can be")
+    run.equal(obs.lines[200:], [f"bad {a:x}: {-EFAULT}" if a else f"bad 0: {-EFAULT}" for a in bad],
+              "strings where none can be")
 
 
 # ---------------------------------------------------------------- system calls
@@ -343,7 +374,8 @@ def test_syscall_numbers(run: Run):
                 rbx, r8 = rdi ^ r9, ~r8 & MASK
         want.append(f"back: rax {rax:x} rbx {rbx:x} r8 {r8:x} r12 {r12:x} rdi {rdi:x}")
     want += [f"present {n}: {'yes' if n in handlers else 'no'}" for n in nr]
-    run.equal(obs.lines, want, "system calls of a program (handlers from 6 on want the frame, and change rbx and r8 in it)")
+    run.equal(obs.lines, want,
+              "system calls of a program (handlers from 6 on want the frame, and change rbx and r8 in it)")
 
 
 # ---------------------------------------------------------------- the way back
@@ -357,24 +389,33 @@ def test_frame_mended(run: Run):
     obs = run.observe("frame_mended")
     frames = [[int(g, 16) for g in m.groups()[1:]] for m in obs.all(FRAME)]
     run.equal(len(frames), 60, "frames told")
-    run.equal([m[0] for m in obs.all(r"interrupts \w+")], ["interrupts off"] * 30, "interrupts when trap_user_return returns")
+    run.equal([m[0] for m in obs.all(r"interrupts \w+")], ["interrupts off"] * 30,
+              "interrupts when trap_user_return returns")
     for before, after in zip(frames[::2], frames[1::2]):
         rip, _, flags, rsp, _, rax, rbx = before
         shown = f"a frame with rip {rip:#x}, rflags {flags:#x}"
-        run.equal([f"{x:#x}" for x in after[1:5:3]], ["0x23", "0x1b"], f"code and stack selector after {shown}")
-        run.equal(after[3:4] + after[5:], [rsp, rax, rbx], f"rsp, rax, rbx after {shown}: a program's business")
+        run.equal([f"{x:#x}" for x in after[1:5:3]], ["0x23", "0x1b"],
+                  f"code and stack selector after {shown}")
+        run.equal(after[3:4] + after[5:], [rsp, rax, rbx],
+                  f"rsp, rax, rbx after {shown}: a program's business")
         if rip < USER_END:
             run.equal(after[0], rip, f"rip after {shown}: a good address")
         else:
-            run.check(after[0] >> 47 == 0 and after[0] >= USER_END, "wrong", f"rip after {shown} is {after[0]:#x}",
+            run.check(after[0] >> 47 == 0 and after[0] >= USER_END, "wrong",
+                      f"rip after {shown} is {after[0]:#x}",
                       f"an address that faults in user mode: {USER_END:#x}")
-        run.check(after[2] & 0x202 == 0x202, "wrong", f"rflags after {shown} are {after[2]:#x}", "interrupts must be on, bit 1 is always set")
-        run.equal(after[2] & ~0x202, flags & USER_FLAGS & ~0x202, f"the other flags after {shown}: those that a program may set, as they were")
+        run.check(after[2] & 0x202 == 0x202, "wrong", f"rflags after {shown} are {after[2]:#x}",
+                  "interrupts must be on, bit 1 is always set")
+        run.equal(after[2] & ~0x202, flags & USER_FLAGS & ~0x202,
+                  f"the other flags after {shown}: those that a program may set, as they were")
     for i, m in enumerate(obs.all(r"ran: vector (\d+) rip (\w+)")):
         if i % 2:
-            run.equal((int(m[1]), int(m[2], 16)), (6, UCODE), "(vector, rip) of a program that was started from a bad frame")
+            run.equal((int(m[1]), int(m[2], 16)), (6, UCODE),
+                      "(vector, rip) of a program that was started from a bad frame")
         else:
-            run.check(int(m[1]) == 14, "wrong", f"a program started at a bad address stopped with vector {m[1]}", "a page fault in user mode")
+            run.check(int(m[1]) == 14, "wrong",
+                      f"a program started at a bad address stopped with vector {m[1]}",
+                      "a page fault in user mode")
     run.equal(len(obs.all(r"ran: .*")), 6, "programs started from bad frames")
 
 
@@ -390,7 +431,8 @@ def test_return_work(run: Run):
         more = random.below(4)
         want += [f"call returns {result}, more work {more}"] + [f"hook: rax {result} interrupts on work 0"] * (more + 1)
         want += [f"back: rax {-EINTR if result in RESTARTS else result}, hooks {more + 1}"]
-    run.equal(obs.lines, want, "calls that leave work behind; -512, -513, -514 and -516 must not reach the program")
+    run.equal(obs.lines, want,
+              "calls that leave work behind; -512, -513, -514 and -516 must not reach the program")
 
 
 # ---------------------------------------------------------------- the FPU
@@ -399,15 +441,16 @@ def test_fpu_state(run: Run):
     """Three programs, each with its own registers, whoever ran in between."""
     obs, random, want = run.observe("fpu_state"), Random(run.seed), []
     state = {k: ([0] * 16, 0x1f80) for k in range(3)}
-    for _ in range(40):
-        k = random.below(3)
-        if random.below(2):
+    for i in range(-1, 40):
+        k = 0 if i < 0 else 1 - i % 2 if i < 3 else random.below(3)
+        if i < 0 or i >= 3 and random.below(2):
             mxcsr = 0x1f80 | random.below(4) << 13
             state[k] = [random.next() for _ in range(16)], mxcsr
             want.append(f"load {k}")
         else:
             v, mxcsr = state[k]
-            want += [f"thread {k} xmm{i} {v[2 * i]:x} {v[2 * i + 1]:x}" for i in range(8)] + [f"thread {k} mxcsr {mxcsr:x}"]
+            want += [f"thread {k} xmm{i} {v[2 * i]:x} {v[2 * i + 1]:x}"
+                     for i in range(8)] + [f"thread {k} mxcsr {mxcsr:x}"]
     run.equal(obs.lines, want, "the FPU registers of three programs, loaded and looked at in turn")
 
 
