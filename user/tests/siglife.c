@@ -286,7 +286,7 @@ permission(void)
 		say("only for root\n");
 		return;
 	}
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < 16; i++) {
 		int a = who[roll(3)], b = who[roll(3)], sig = roll(3) ? 0 : SIGCONT, session = roll(2), go[2];
 		char c;
 
