@@ -18,7 +18,7 @@
 #define UCODE 0x400000ul
 #define UDATA 0x500000ul           /* five pages: two of data, a hole, one that is read-only, a hole */
 #define UTOP (USER_END - PAGE_SIZE)
-#define SPIN 2000000
+#define SPIN 100000
 
 static const char *
 on_off(void)
@@ -112,7 +112,7 @@ OBSERVE(3, irq_handlers)
 	for (int i = 0; i < NVEC; i++)
 		vectors[i] = irq_alloc_vector();
 	for (int i = 0; i < 6; i++) {
-		int vector = (int)observe_below(400) - 50;
+		int vector = i % 2 ? (int)observe_below(400) - 50 : (int)observe_below(VEC_IRQ0);
 
 		if (vector < VEC_IRQ0 || vector > 255)
 			observe("vector %d: %d", vector, irq_register(vector, handler_note, NULL, "wrong"));
