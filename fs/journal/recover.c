@@ -116,6 +116,17 @@ super_image_ok(const struct scan *s)
 		memcmp(s->image, fs->sb, offsetof(struct efs_super, state)) == 0;
 }
 
+/* Is this what belongs at `block`? Every metadata block says where its home is; the superblock is known. */
+static int
+image_check(const struct scan *s, uint64_t block)
+{
+	const struct efs_mb *mb = (const struct efs_mb *)s->image;
+
+	if (block == EFS_SUPER_BLOCK)
+		return super_image_ok(s) ? 1 : efs_damage(s->j->fs, "the journal changes the file system's layout");
+	return !efs_mb_check(mb, mb->magic, block, s->j->fs->sb->fsid, mb->owner);
+}
+
 /* The images of a descriptor. 1: all right; 0: not; -errno. */
 static int
 scan_images(struct scan *s)
@@ -131,8 +142,9 @@ scan_images(struct scan *s)
 			return r;
 		if (crc32c(0, s->image, EFS_BLOCK) != d->tags[i].crc)
 			return 0;
-		if (d->tags[i].block == EFS_SUPER_BLOCK && !super_image_ok(s))
-			return efs_damage(s->j->fs, "the journal changes the file system's layout");
+		r = image_check(s, d->tags[i].block);
+		if (r <= 0)
+			return r;
 		r = note_add(s, d->tags[i].block, d->mb.seq, at);
 		if (r)
 			return r;

@@ -95,7 +95,8 @@ def crashes(tmp, n, first):
 def contents(img, out):
     """The digests of all files that can be read."""
     shutil.rmtree(out, ignore_errors=True)
-    subprocess.run([EFS, "extract", img, "/", out], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    out.mkdir()
+    subprocess.run([EFS, "extract", "-C", out, img], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
     return {hashlib.sha1(p.read_bytes()).digest() for p in out.rglob("*") if p.is_file() and not p.is_symlink() and p.stat().st_size < 1 << 20}
 
 
@@ -127,6 +128,7 @@ def fsck(tmp, bases, n, first):
     each = -(-n // len(bases))
     for base in bases:
         good = contents(base, tmp / "good")
+        assert good, f"nothing can be read from {base}"
         began = time.time()
         with ThreadPoolExecutor(JOBS + 1) as pool:
             jobs = pool.map(lambda s: mend(tmp, base, s, good), range(first, first + each))

@@ -52,17 +52,25 @@ target_ok(const struct efs_super *sb, uint64_t block)
 	return block < sb->blocks && (block < sb->journal_start || block - sb->journal_start >= sb->journal_blocks);
 }
 
+/* Is this what belongs at `block`? Every metadata block says where its home is. */
+static bool
+image_ok(const struct efs_super *sb, const uint8_t *image, uint64_t block)
+{
+	const struct efs_mb *mb = (const struct efs_mb *)image;
+	return block == EFS_SUPER_BLOCK || !efs_mb_check(mb, mb->magic, block, sb->fsid, mb->owner);
+}
+
 static bool
 images_scan(struct scan *s, const struct efs_jdesc *d, uint64_t seq)
 {
-	uint8_t buf[EFS_BLOCK];
+	uint8_t buf[EFS_BLOCK] __attribute__((aligned(8)));
 	uint64_t at;
 	if (d->count == 0 || d->count > EFS_JTAGS)
 		return false;
 	for (uint32_t i = 0; i < d->count; i++) {
 		if (!target_ok(s->sb, d->tags[i].block) || !log_next(s, &at, buf))
 			return false;
-		if (crc32c(0, buf, sizeof(buf)) != d->tags[i].crc)
+		if (crc32c(0, buf, sizeof(buf)) != d->tags[i].crc || !image_ok(s->sb, buf, d->tags[i].block))
 			return false;
 		image_add(s->out, d->tags[i].block, seq, at);
 	}
