@@ -254,6 +254,17 @@ def test_same_seed_same_run(sick):
     assert len({timing(s) for s in range(200)}) > 20
 
 
+@pytest.mark.cost(20)
+def test_same_seed_same_text(sick, graded):
+    """A failure says the same again, word for word."""
+    again = sick.grade("--seed", "11", test="sick_wrong,sick_panic,sick_idt,sick_none")[2]["tests"]
+    before = {t["name"]: t["message"] for t in graded[2]["tests"]}
+    for t in again:
+        assert t["message"] == before[t["name"]]
+    other = sick.grade("--seed", "12", test="sick_wrong")[2]["tests"]
+    assert other[0]["message"] != before["sick_wrong"]
+
+
 def test_the_generator_is_the_kernels(graded):
     """sick_none passed: Random draws what observe_random draws. And it spreads."""
     assert next(t for t in graded[2]["tests"] if t["name"] == "sick_none")["passed"]

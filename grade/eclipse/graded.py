@@ -44,7 +44,8 @@ class Graded:
         """Where to read on."""
         if not self.section:
             return ""
-        return f"{self.folder}/README.md, \"{self.section}\""
+        own = next((f"labs/{lab.folder}" for lab in labs.all_labs() if lab.number == self.lab), self.folder)
+        return f"{own}/README.md, \"{self.section}\""
 
 
 def read(path, lab, folder):
