@@ -3,8 +3,7 @@
 Idea.       Both boot with `-kernel` and an archive that holds one and the same program (storage.c) as the first process, and a fresh
             disk of the same size as /dev/vda. What an operation costs is measured twice: in guest instructions, under
             `-icount shift=0` with the plugin count.c; and in time, in boots of their own that take turns, Linux, Eclipse, Linux,
-            Eclipse, so that what else the host does hits both. Of the times a row ran in one boot the least counts (a busy host
-            only ever adds), of several boots the median.
+            Eclipse, so that what else the host does hits both. Of all the times a row ran the least counts: a busy host only ever adds.
 
                 linux/ deb or /boot -> kernel, modules -> archive --.
                                                  storage (ours) ----+--> QEMU --> "row NAME OPS NS", "count USER KERNEL" --> table
@@ -23,7 +22,6 @@ import lzma
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 
@@ -171,7 +169,7 @@ def measure(bench, systems):
             print(f"bench: time, boot {i + 1} of {bench.args.runs}: {name}", file=sys.stderr, flush=True)
             seen[name].append(bench.times(s))
     return {name: {row: {"insns": sum(pair), "user": pair[0],
-                         "ns": statistics.median(run[row] for run in seen[name]) if seen[name] else 0}
+                         "ns": min((run[row] for run in seen[name]), default=0)}
                    for row, pair in counts[name].items()} for name in systems}
 
 
