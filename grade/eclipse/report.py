@@ -15,6 +15,14 @@ COLOURS = {"passed": "\033[32m", "failed": "\033[31m", "skipped": "\033[33m"}
 WORDS = {"passed": "ok  ", "failed": "FAIL", "skipped": "skip"}
 
 
+def say(*words, end="\n", flush=False):
+    """print, also when nobody reads any more: `make grade | head` still grades, and writes its files."""
+    try:
+        print(*words, end=end, flush=flush)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")
+
+
 def number(x):
     return int(x) if x == int(x) else x
 
@@ -32,16 +40,16 @@ class Reporter:
     def pytest_collectreport(self, report):
         if report.failed:
             self.errors.append(str(report.longrepr))
-            print(f"FAIL  cannot be read: {report.nodeid}\n{report.longrepr}", flush=True)
+            say(f"FAIL  cannot be read: {report.nodeid}\n{report.longrepr}", flush=True)
 
     def pytest_internalerror(self, excrepr):
         self.errors.append(str(excrepr))
-        print(f"FAIL  pytest itself:\n{excrepr}", flush=True)
+        say(f"FAIL  pytest itself:\n{excrepr}", flush=True)
 
     def pytest_collection_finish(self, session):
         self.expected = [i.nodeid for i in session.items]
         for note in getattr(self.config.book, "notes", []):
-            print(f"note: {note}", flush=True)
+            say(f"note: {note}", flush=True)
 
     def pytest_sessionfinish(self, session, exitstatus):
         self.finish()
@@ -83,15 +91,15 @@ class Reporter:
         points = f"{number(r['points'])}/{number(r['of'])}"
         head = f"{self.paint(WORDS[r['outcome']], r['outcome'])}  {points:>5}  {r['name']}"
         if r["outcome"] == "passed":
-            print(f"{head}  ({r['seconds']:.1f} s)", flush=True)
+            say(f"{head}  ({r['seconds']:.1f} s)", flush=True)
             return
         if r["seed"] is None and r["outcome"] == "failed":
-            print(f"{head}  ({r['seconds']:.1f} s)\n      " + r["message"].replace("\n", "\n      "), flush=True)
+            say(f"{head}  ({r['seconds']:.1f} s)\n      " + r["message"].replace("\n", "\n      "), flush=True)
             return
-        print(f"{head}  {r['first']}", flush=True)
+        say(f"{head}  {r['first']}", flush=True)
         rest = r["message"].partition("\n")[2]
         if rest:
-            print("      " + rest.replace("\n", "\n      "), flush=True)
+            say("      " + rest.replace("\n", "\n      "), flush=True)
 
     def progress(self, running):
         if not self.tty or time.monotonic() - self.last < 0.2:
@@ -101,11 +109,11 @@ class Reporter:
         text = f"[{len(self.results)}/{len(self.expected)}, {number(score)} points]  " + ", ".join(running)
         self.clear()
         self.line = text[:os.get_terminal_size().columns - 1]
-        print(self.line, end="", flush=True)
+        say(self.line, end="", flush=True)
 
     def clear(self):
         if self.line:
-            print("\r\033[K", end="")
+            say("\r\033[K", end="")
             self.line = ""
 
     # ---------------------------------------------------------------- the end
@@ -136,13 +144,13 @@ class Reporter:
             if name:
                 with open(name, "w") as f:
                     write(f, s)
-        print(f"\n{time.monotonic() - self.start:.0f} s")
+        say(f"\n{time.monotonic() - self.start:.0f} s")
         bad = [r["name"] for r in self.results.values() if r["outcome"] == "failed"]
         if bad:
-            print("failed: " + " ".join(bad))
+            say("failed: " + " ".join(bad))
         self.by_lab()
-        print(f"Score: {s['score']}/{s['total']}")
-        print(f"{s['passed']} passed, {s['failed']} failed" + (f", {s['skipped']} skipped" if s["skipped"] else ""), flush=True)
+        say(f"Score: {s['score']}/{s['total']}")
+        say(f"{s['passed']} passed, {s['failed']} failed" + (f", {s['skipped']} skipped" if s["skipped"] else ""), flush=True)
 
     def by_lab(self):
         """A line per lab, when several were graded."""
@@ -152,7 +160,7 @@ class Reporter:
                 got, of = labs.get(r["lab"], (0, 0))
                 labs[r["lab"]] = got + r["points"], of + r["of"]
         if len(labs) > 1:
-            print("  ".join(f"lab {n}: {number(g)}/{number(o)}" for n, (g, o) in sorted(labs.items())))
+            say("  ".join(f"lab {n}: {number(g)}/{number(o)}" for n, (g, o) in sorted(labs.items())))
 
     def json(self, f, s):
         json.dump(s, f, indent=1)
