@@ -348,11 +348,13 @@ backtrace_here(void)
 /* What does not return may be called by the last instruction of a function: the return address is then the next
  * function's. */
 void last_call(void), beyond_call(void);
+extern void (*last_callee)(void);
 asm(".text; .balign 16; .type last_call, @function; .global last_call; last_call:"
-	"pushq %rbp; movq %rsp, %rbp; call yew;"
-	".type beyond_call, @function; .global beyond_call; beyond_call: ud2");
+	"pushq %rbp; movq %rsp, %rbp; call *last_callee;"
+	".type beyond_call, @function; .global beyond_call; beyond_call: ud2;"
+	".data; .balign 8; .global last_callee; last_callee: .quad 0; .text");
 
-static __attribute__((used)) _Noreturn void
+static void
 yew(void)
 {
 	backtrace_here();
@@ -368,6 +370,7 @@ OBSERVE(1, backtrace)
 	}
 	depth = 2 + (int)observe_below(6);
 	at_the_end = last_call;
+	last_callee = yew;
 	if (__builtin_setjmp(home) == 0)
 		wander(6);
 }
