@@ -200,7 +200,8 @@ def matrix(outcomes):
         for o in mine:
             cells = "".join(f"{letter(o, t):>4}" for t in tests)
             rows.append(f"  {o.mutant.name:34}{cells}")
-    rows.append("  (the class: W wrong, P panic, T triple fault, I idle hang, B busy hang, D deadlock, F flood, N not built; . passed)")
+    rows.append("  (the class: W wrong, P panic, T triple fault, I idle hang, B busy hang, D deadlock, F flood, N not built;"
+                " . passed, - skipped: it needs one that failed)")
     return "\n".join(rows)
 
 
@@ -208,7 +209,7 @@ def letter(outcome, test):
     if test not in outcome.kills:
         return " " if not outcome.trouble else "?"
     kind = outcome.kills[test]
-    return {"": ".", "no-build": "N", "not-written": "n", "grader": "g"}.get(kind, kind[:1].upper())
+    return {"": ".", "skipped": "-", "no-build": "N", "not-written": "n", "grader": "g"}.get(kind, kind[:1].upper())
 
 
 def work(number, jobs, todo, built, top, show):
