@@ -16,7 +16,7 @@
 #include "kern/trap/trap.h"
 #include "kern/trap/usercopy.h"
 
-#define PATIENCE (20 * NSEC)
+#define PATIENCE (5000 * NSEC)         /* more than the judge's: a hang is to be seen as one */
 #define MSR_EFER 0xc0000080
 #define PAGES 4                        /* in the window */
 #define FRAMES 6
@@ -389,7 +389,7 @@ OBSERVE(13, shootdown_waits)
 
 /* ---- everybody asks everybody ---- */
 
-/* arg= times, with interrupts off, sometimes with a lock that the others want. */
+/* arg=: how often; 1: sometimes with a lock that the others want. Interrupts are off all the time. */
 static void
 fire(void *arg)
 {
@@ -402,9 +402,11 @@ fire(void *arg)
 		dice ^= dice << 13;
 		dice ^= dice >> 7;
 		dice ^= dice << 17;
-		locked = dice % 3 == 0;
+		locked = observe_number(1) && dice % 3 == 0;
 		if (locked)
 			spin_lock(&lock);
+		for (uint32_t wait = dice >> 20 & 7; wait > 0; wait--)
+			cpu_relax();             /* requests of others come meanwhile */
 		if (dice & 1024)
 			tlb_flush_page(&kernel_pt, (uint64_t)window);
 		else
