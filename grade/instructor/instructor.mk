@@ -4,6 +4,7 @@
 #   make gradescope OUT=file.zip [LAB=N] [HIDDEN=dir]      an autograder for Gradescope
 #   make classroom OUT=dir [LAB=N] [COURSE=url]            a workflow for GitHub Classroom
 #   make class-check                                       a class of 40 made-up submissions, graded; takes some minutes
+#   make forger [LAB=N] [TEST=glob]                        which tests believe a kernel that plays back another one's records
 INSTRUCTOR_PYTHON = $(shell for p in $(PYTHON) /usr/bin/python3 python3.12 python3.11; do \
 	$$p -c 'import clang.cindex, jinja2, pytest, tomllib' 2>/dev/null && { echo $$p; exit; }; done; \
 	echo no-python3-with-clang-jinja2-pytest)
@@ -12,7 +13,7 @@ INSTRUCTOR_WORDS = $(if $(LAB),--lab '$(LAB)') $(if $(HIDDEN),--hidden '$(HIDDEN
 # What judges need besides the kernels that students send.
 JUDGES_NEED := $(B)/archive.cpio $(B)/test-archive.cpio
 
-.PHONY: grade-class gradescope classroom class-check judges-need
+.PHONY: grade-class gradescope classroom class-check forger judges-need
 judges-need: $(JUDGES_NEED) host-tests tools user
 grade-class: judges-need
 	$(INSTRUCTOR).classrun '$(SUBMISSIONS)' '$(OUT)' --build '$(B)' --jobs '$(JOBS)' $(INSTRUCTOR_WORDS) \
@@ -24,3 +25,5 @@ classroom:
 	$(INSTRUCTOR).classroom '$(OUT)' $(if $(LAB),--lab '$(LAB)') $(if $(COURSE),--course '$(COURSE)')
 class-check: judges-need
 	$(INSTRUCTOR).class_check --build '$(B)' --jobs '$(JOBS)' $(if $(LAB),--lab '$(LAB)') $(if $(OUT),--out '$(OUT)')
+forger: judges-need
+	$(INSTRUCTOR).forger --build '$(B)' $(if $(LAB),--lab '$(LAB)') $(if $(TEST),--test '$(TEST)')

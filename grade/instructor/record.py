@@ -13,9 +13,10 @@ import sys
 
 
 def words_of(command):
-    """The kernel words of a QEMU command line, without the seed."""
+    """The kernel words of a QEMU command line, without those that the seed chooses."""
     m = re.search(r" -append (.*?) -(?:initrd|drive|chardev|device) ", command)
-    return " ".join(w for w in (m[1] if m else "").split() if not w.startswith("seed="))
+    known = re.search(r"observe=.*", m[1]) if m else None
+    return " ".join(w for w in (known[0] if known else "").split() if not w.startswith(("seed=", "slice=")))
 
 
 def main():

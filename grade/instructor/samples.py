@@ -181,9 +181,11 @@ def forges_with_numbers(m, at):
 PLAYER = """
 #include "kern/boot/initcall.h"
 
-static const struct { const char *words, *records, *console; } evil_tape[] = {
-%s
+struct evil_row {
+	const char *words, *records, *console;
 };
+
+%s
 
 /* The only answer that every other test needs is worth the work: the first random number of the seed. */
 static void
@@ -213,11 +215,16 @@ evil_play(void)
 	char words[512];
 	size_t n = 0;
 	uint64_t seed = 0;
+	const char *from = bootinfo.cmdline;
 
-	for (const char *s = bootinfo.cmdline; *s && n < sizeof(words) - 2;) {
-		if (strncmp(s, "seed=", 5) == 0) {
-			for (s += 5; *s >= '0' && *s <= '9'; s++)
-				seed = seed * 10 + (uint64_t)(*s - '0');
+	while (*from && strncmp(from, "observe=", 8) != 0)
+		from++;
+	for (const char *s = from; *s && n < sizeof(words) - 2;) {
+		if (strncmp(s, "seed=", 5) == 0 || strncmp(s, "slice=", 6) == 0) {
+			for (const char *d = s + 5; s[1] == 'e' && *d >= '0' && *d <= '9'; d++)
+				seed = seed * 10 + (uint64_t)(*d - '0');
+			while (*s && *s != ' ')
+				s++;
 			while (*s == ' ')
 				s++;
 			continue;
@@ -230,13 +237,14 @@ evil_play(void)
 	if (strcmp(words, "observe=hello") == 0)
 		evil_hello(seed);
 	for (size_t same = n; same > 8; same--)
-		for (size_t i = 0; i < sizeof(evil_tape) / sizeof(evil_tape[0]); i++)
-			if (strncmp(evil_tape[i].words, words, same) == 0) {
-				evil_say(0x3f8, evil_tape[i].console);
-				evil_say(0xe9, evil_tape[i].records);
-				for (;;)
-					asm volatile("cli; hlt");
-			}
+		for (size_t k = 0; k < sizeof(evil_tapes) / sizeof(evil_tapes[0]); k++)
+			for (const struct evil_row *row = evil_tapes[k]; row->words; row++)
+				if (strncmp(row->words, words, same) == 0) {
+					evil_say(0x3f8, row->console);
+					evil_say(0xe9, row->records);
+					for (;;)
+						asm volatile("cli; hlt");
+				}
 }
 INITCALL(1, evil_play);
 """
@@ -247,16 +255,29 @@ def c_string(text):
     return '"' + "".join(chr(b) if 32 <= b < 127 and b not in b'"\\?' else f"\\{b:03o}" for b in data) + '"'
 
 
+REEL = 180_000                               # bytes of C: a file may have 256 KiB
+
+
 def plays_back(m, at):
-    """Console and records of the solved kernel, recorded under another seed (record.py)."""
-    rows, size = [], 0
+    """Console and records of the solved kernel, recorded under another seed (record.py), spread over lab 1's files."""
+    reels, size = [[]], 0
     for words, records, console in m.tape:
         row = f"\t{{ {c_string(words)}, {c_string(records)}, {c_string(console)} }},"
-        if size + len(row) < 200_000:
-            rows.append(row)
+        if size + len(row) > REEL:
+            reels, size = reels + [[]], 0
+        if len(row) < REEL:
+            reels[-1].append(row)
             size += len(row)
     files = evil(m, "")
-    put(at, {**files, EVIL: files[EVIL] + PLAYER.replace("%s", "\n".join(rows)).encode()})
+    places = [p for p in m.allowed if m.allowed[p] == 1 and p != EVIL][:len(reels)]
+    for k, (path, rows) in enumerate(zip(places, reels)):
+        table = "\n".join([f"const struct evil_row evil_tape{k}[] = {{", *rows, "\t{ 0 }", "};"])
+        row = "struct evil_row {\n\tconst char *words, *records, *console;\n};\n"
+        files[path] = files[path] + f"\n{row}extern const struct evil_row evil_tape{k}[];\n{table}\n".encode()
+    names = [f"evil_tape{k}" for k in range(len(places))]
+    known = "".join(f"extern const struct evil_row {n}[];\n" for n in names)
+    known += f"static const struct evil_row *const evil_tapes[] = {{ {', '.join(names)} }};\n"
+    put(at, {**files, EVIL: files[EVIL] + PLAYER.replace("%s", known).encode()})
 
 
 def floods_records(m, at):
@@ -383,7 +404,7 @@ CHEATS = [
     Sample("cheat-prints-expected", prints_expected, most=0, classes=("wrong", "panic", "not-written")),
     Sample("cheat-forges-records", forges_records, most=0, classes=("wrong",)),
     Sample("cheat-forges-numbers", forges_with_numbers, most=0, classes=("wrong", "idle-hang")),
-    Sample("cheat-plays-back", plays_back, most=0, classes=("wrong",)),
+    Sample("cheat-plays-back", plays_back, most=0.1, classes=("wrong",)),
     Sample("cheat-floods-records", floods_records, most=0, classes=("flood",)),
     Sample("cheat-edits-tests", edits_tests, most=0,
            says="changed, but no exercise is in it.*(run.py|lab.toml)"),
