@@ -81,6 +81,8 @@ snapshot_take(struct proc *p, struct snapshot *o)
 	o->cstime = p->cstime_ns;
 	o->exit_signal = p->exit_signal;
 	o->exit_status = p->state == P_ZOMBIE ? p->status : 0;
+	if (o->nthreads == 0)
+		o->nthreads = 1;         /* a zombie: its last thread counts */
 	if (p->state == P_ZOMBIE)
 		o->state = 'Z';
 	else if (p->stopped)

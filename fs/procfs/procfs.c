@@ -292,6 +292,16 @@ lookup_number(struct inode *dir, const struct proc_entry *e, int n, struct inode
 	return there ? proc_inode(dir->sb, make_ino(ino_pid(dir->ino), e->index, n), out) : -ENOENT;
 }
 
+static bool
+process_exists(int pid)
+{
+	struct proc *p = proc_find(pid);
+
+	if (p)
+		proc_put(p);
+	return p;
+}
+
 static int
 proc_lookup(struct inode *dir, const char *name, size_t len, struct inode **out)
 {
@@ -300,13 +310,10 @@ proc_lookup(struct inode *dir, const char *name, size_t len, struct inode **out)
 
 	if (d->list)
 		return lookup_number(dir, d, n, out);
-	if (d == &root_entry && n > 0) {
-		struct proc *p = proc_find(n);
-		if (!p)
-			return -ENOENT;
-		proc_put(p);
-		return proc_inode(dir->sb, make_ino(n, pid_entry.index, -1), out);
-	}
+	if (d == &root_entry && n > 0)
+		return process_exists(n) ? proc_inode(dir->sb, make_ino(n, pid_entry.index, -1), out) : -ENOENT;
+	if (pid > 0 && !process_exists(pid))
+		return -ESRCH;
 	for (int i = 1; i < nentries; i++)
 		if (is_in(entries[i], d) && strlen(entries[i]->name) == len && !memcmp(entries[i]->name, name, len))
 			return proc_inode(dir->sb, make_ino(pid, i, -1), out);
