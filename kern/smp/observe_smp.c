@@ -203,7 +203,9 @@ look(int i)
 static pte_t *
 window_entry(int i)
 {
-	return space ? pt_walk(&space->pt, USER_VA + i * PAGE_SIZE, true) : pt_walk(&kernel_pt, (uint64_t)window + i * PAGE_SIZE, false);
+	if (space)
+		return pt_walk(&space->pt, USER_VA + i * PAGE_SIZE, true);
+	return pt_walk(&kernel_pt, (uint64_t)window + i * PAGE_SIZE, false);
 }
 
 /* Give pages of the window other frames, and tell everybody. */

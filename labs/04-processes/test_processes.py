@@ -262,7 +262,8 @@ def test_archive_entries(run: Run):
                 sure = False
                 continue
             count += 1
-            run.equal(line, want if isinstance(want, str) else f"end {want}", f"archive_parse on {len(data)} bytes, entry {count}")
+            want = want if isinstance(want, str) else f"end {want}"
+            run.equal(line, want, f"archive_parse on {len(data)} bytes, entry {count}")
 
 
 # ---------------------------------------------------------------- memory and programs

@@ -199,7 +199,7 @@ def test_zero_on_demand(run: Run):
         for at, e in seen.items():
             run.check(at in pages, "wrong", f"an entry at {at:x}, where nothing is mapped")
             run.check(e["value"] == 0 and e["rest"] == "0", "wrong", f"the page at {at:x} is not zero")
-            run.check(e["refs"] == 1 and e["anon"] == 1, "wrong", f"the page at {at:x}: expected 1 reference, anonymous; seen {e}")
+            run.check(e["refs"] == 1 and e["anon"] == 1, "wrong", f"the page at {at:x}", "expected 1 reference, anonymous", f"seen     {e}")
             run.check(not e["x"] and (not e["w"] or prot & W), "wrong", f"the entry at {at:x} grants more than its mapping")
         run.check(touched <= set(seen), "wrong", "a page that was touched has no entry")
         run.check(len(seen) <= 2 * len(touched), "wrong", f"expected at most twice the {len(touched)} pages that were touched",
@@ -242,7 +242,8 @@ def test_stack_limits(run: Run):
                 inside = va >= low or any(lo <= va < hi for lo, hi in others)
                 grows = not inside and at >= top - size and all(hi + 256 * PAGE <= at for _, hi in others)
                 want = at if grows else low
-                what = f"{line}; stack {stack:x}-{top:x}, never below {top - size:x}, others {[f'{a:x}-{b:x}' for a, b in others]}"
+                where = ", ".join(f"{a:x}-{b:x}" for a, b in others) or "none"
+                what = f"{line}; stack {stack:x}-{top:x}, never below {top - size:x}, others {where}"
                 readonly = inside and va < low and t[2] == "2"
                 run.equal(int(t[3]), 0 if (inside or grows) and not readonly else -EFAULT, what)
 
@@ -301,7 +302,8 @@ def test_cow_contents(run: Run):
             who, at = e["id"], e["va"]
             run.check(at in spaces[who], "wrong", f"space {who} has an entry at {at:x}, where nothing is mapped")
             run.equal(e["value"], spaces[who][at], f"the word at {at:x} in space {who}")
-            run.check(not e["w"] or prot[who][at] & W, "wrong", f"space {who} may write at {at:x}, mapped with prot {prot[who][at]}")
+            right = prot[who][at]
+            run.check(not e["w"] or right & W, "wrong", f"space {who} may write at {at:x}, which is mapped with prot {right}")
         for who, pages in spaces.items():
             there = {e["va"] for e in entries if e["id"] == who}
             lost = [f"{at:x}" for at, value in pages.items() if value and at not in there and prot[who][at]]
@@ -317,7 +319,8 @@ def test_cow_sharing(run: Run):
         for frame, es in by_frame.items():
             where = ", ".join(f"space {e['id']} at {e['va']:x}{' writable' if e['w'] else ''}" for e in es)
             run.equal(es[0]["refs"], len(es), f"references of frame {frame}, which is shown by {where}")
-            run.check(len(es) == 1 or not any(e["w"] for e in es), "wrong", f"frame {frame} is shared, and can be written: {where}")
+            shared_writable = len(es) > 1 and any(e["w"] for e in es)
+            run.check(not shared_writable, "wrong", f"frame {frame} is shared, and can be written: {where}")
         run.equal(frames, len(by_frame), "frames in use, and as many as the entries show")
         for line in rss:
             _, who, n = line.split()
@@ -331,8 +334,8 @@ def test_cow_last(run: Run):
             r"sharers (\d) dropped (\d): same (\d) refs (\d+) frames (-?\d+)", line).groups())
         others = sharers - drop
         what = f"a write to a page that {others} other space{'s' * (others != 1)} still show{'s' * (others == 1)}"
-        run.equal(("the same frame" if same else "another frame", fresh), ("another frame" if others else "the same frame", int(others > 0)),
-                  f"frame, and number of new frames, after {what}")
+        kind = ("another frame", "the same frame")
+        run.equal((kind[same], fresh), (kind[others == 0], int(others > 0)), f"frame, and number of new frames, after {what}")
         run.equal(refs, 1, f"references of the writer's frame after {what}")
 
 
@@ -369,8 +372,8 @@ def test_clone_cost(run: Run):
     run.check(len(points) >= 3, "wrong", f"clones that worked: expected at least 3, seen {len(points)}")
     (_, rss0, time0, taken0), (_, rss1, time1, taken1) = points[0], points[-1]
     each = ((time1 - time0) >> shift) / (rss1 - rss0)
-    run.check(each < 200, "wrong", f"clone takes {each:.0f} instructions for each page: expected fewer than 200. Are pages copied?")
-    run.check(taken1 - taken0 < 60, "wrong", f"clone of {rss1} pages takes {taken1} pages: expected a few tables. Are pages copied?")
+    run.check(each < 200, "wrong", f"clone takes {each:.0f} instructions for each page: are pages copied?", "expected fewer than 200")
+    run.check(taken1 - taken0 < 60, "wrong", f"clone of {rss1} pages takes {taken1} pages: are they copied?", "expected a few tables")
 
 
 def test_flushes(run: Run):
