@@ -134,7 +134,7 @@ bar_size(struct pci_dev *d, int n)
 	}
 	if (io)
 		mask |= 0xffff0000;
-	if (mask) {
+	if (mask || (wide && maskhi)) {
 		d->bar_io[n] = io;
 		d->bar[n] = (uint64_t)oldhi << 32 | (old & (io ? ~3u : ~15u));
 		d->bar_len[n] = ~((uint64_t)maskhi << 32 | mask) + 1;
