@@ -11,7 +11,7 @@ import struct
 import subprocess
 import tempfile
 
-from grade.crash.nbd import FLUSH, WRITE, Recorder
+from grade.eclipse.nbd import FLUSH, WRITE, Recorder
 from grade.eclipse import build
 
 # name: (MiB of disk, KiB of journal, CPUs)

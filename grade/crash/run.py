@@ -20,7 +20,7 @@ import time
 import zlib
 
 from grade.crash import record
-from grade.crash.nbd import Recorder
+from grade.eclipse.nbd import Recorder
 from grade.eclipse import build
 
 DISKS = 15                     # crashed disks, as partitions of one disk, in one boot
