@@ -183,7 +183,14 @@ mbr_scan(struct scan *c, const struct mbr *m)
 
 /* ---- GPT ---- */
 
-/* Read and check the header at `lba`. NULL: it is good and in *h; else what is wrong with it. */
+/* Read and check the header at `lba`.
+ *
+ * Checks:  the signature; the size, at least that of our struct and at most a sector; the CRC over as many bytes,
+ *          its own field taken as 0; that it is where it says; entries: a power of two from 128 to 4096 bytes
+ *          each, 1 to ENTRIES_MAX of them, TABLE_MAX bytes at most, from LBA 2 on and inside the disk; the usable
+ *          range: not empty, inside the disk.
+ * Returns: NULL: it is good and in *h; else what is wrong with it.
+ */
 static const char *
 gpt_header(struct scan *c, uint64_t lba, struct gpt_header *h)
 {
