@@ -11,6 +11,7 @@ Idea.       The zip holds this tree. setup.sh, run once when Gradescope makes it
 
 import argparse
 import os
+import random
 import subprocess
 import sys
 import zipfile
@@ -108,6 +109,7 @@ def results(result, hidden):
 def run(submission, out, json_path):
     """One submission in a container: the unit of work of the class run that setup.sh prepared."""
     course = Course(out)
+    course.seed = random.SystemRandom().randrange(1, 1 << 31)        # students may send again: never the same inputs
     folder, name = os.path.split(os.path.abspath(submission))
     course.settings["submissions"] = folder
     unit = {"id": "submission", "name": "submission", "sent": os.fsencode(only_zip(submission) or name).hex()}
