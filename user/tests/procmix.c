@@ -261,6 +261,8 @@ list_fds(void)
 
 		snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
 		r = (int)readlink(path, text, sizeof text - 1);
+		if (r < 0 && lstat(path, &a) == 0)
+			say("%d: there, but leads nowhere\n", fd);
 		if (r < 0)
 			continue;
 		text[r] = 0;
