@@ -53,15 +53,16 @@ chain(int depth, int how, int code)
 int
 main(int argc, char **argv)
 {
-	int how, code, depth;
+	int how, code, depth, status;
 
 	dice_seed(argc > 1 ? argv[1] : NULL);
 	for (int i = 0; i < 24; i++) {
 		how = roll(3) ? roll(DEATHS) : 0;
 		code = roll(99);
 		depth = roll(3) ? 0 : roll(4);
-		say("%d at depth %d, code %d: ", how, depth, code);
-		say_status("", chain(depth, how, code));
+		status = chain(depth, how, code);
+		say("%d at depth %d, code %d", how, depth, code);
+		say_status("", status);
 	}
 	return roll(120);
 }
