@@ -61,8 +61,7 @@ main(int argc, char **argv)
 		code = roll(99);
 		depth = roll(3) ? 0 : roll(4);
 		status = chain(depth, how, code);
-		say("%d at depth %d, code %d", how, depth, code);
-		say_status("", status);
+		say("%d at depth %d, code %d: status %x\n", how, depth, code, status & 0xff7f);
 	}
 	return roll(120);
 }
