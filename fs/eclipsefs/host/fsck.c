@@ -9,8 +9,9 @@
  *
  * Interface.  fsck.eclipsefs [-n|-y] IMAGE; exit status 0 clean, 1 mended, 4 left broken, 8 could not run.
  * Invariants. I1 with -n nothing is written; a journal that waits for replay is looked at as if replayed.
- *             I2 each block is claimed once, each extent node visited once: no loop in the image makes us
- *             loop.
+ *             I2 each block is claimed once; what a second inode wants as well is copied for it. Extent nodes are
+ *             visited once, or as contested ones at most as often as there are blocks: no loop in the image
+ *             makes us loop.
  *             I3 memory is in proportion to the image's real size.
  * Locks.      None.
  */
@@ -30,6 +31,8 @@
 #include "fs/eclipsefs/layout.h"
 
 #define PASSES_MAX 8
+
+#define CONTESTED (1ull << 63)	/* in a collected extent's `block`: somebody else has claimed some of it already */
 
 enum { STATUS_CLEAN = 0, STATUS_MENDED = 1, STATUS_BROKEN = 4, STATUS_FAILED = 8 };
 
@@ -55,6 +58,7 @@ struct check {
 	struct log_content log;		/* I1: overlay while not mending */
 	uint64_t *used;			/* bit per block, computed */
 	uint64_t used_count;
+	uint64_t contested;		/* visits of nodes that somebody else has claimed, in this pass */
 	struct inode_state *st;		/* [0..total_inodes] */
 	struct efs_inode_block **table;	/* per inode-table block, NULL: nothing in use there */
 	bool *table_dirty;
@@ -162,44 +166,107 @@ extents_push(struct extents *x, struct efs_extent e)
 	x->e[x->n++] = e;
 }
 
-/* Collect the good extents of a (sub)tree into `x` and claim them, the first of overlapping claims wins;
- * count the nodes that were claimed in *nodes. Returns false if anything was wrong (said so). */
+/* Read and check the node of inode `ino` that must be at `block` and of this level. Returns NULL, or what is wrong. */
+static const char *
+node_read(struct check *c, uint32_t ino, uint64_t block, unsigned level, struct efs_extent_node *node)
+{
+	const char *wrong;
+	if (read_block(c, block, node))
+		return "cannot be read";
+	wrong = efs_mb_check(node, EFS_MB_EXTENT, block, c->sb.fsid, ino);
+	if (!wrong && (node->level != level || node->count == 0 || node->count > EFS_NODE_EXTENTS))
+		wrong = "impossible extent node";
+	return wrong;
+}
+
+/* Claim an extent, or the node that an entry points at. A checksum and an owner say that a node is this inode's, so it is
+ * used although somebody else has claimed its block; of data nobody knows whose it is, so both get it (I2).
+ * Returns NULL, or what is wrong. */
+static const char *
+extent_claim(struct check *c, struct efs_extent *e, unsigned level)
+{
+	if (blocks_claim(c, e->block, level ? 1 : e->len))
+		return NULL;
+	if (level == 0)
+		e->block |= CONTESTED;
+	else if (c->contested++ >= c->sb.blocks)
+		e->len = 0;
+	return "block belongs to something else already";
+}
+
+/* Collect the good extents of a (sub)tree into `x` and claim them; those that cannot be claimed are CONTESTED.
+ * Count the nodes in *nodes. Returns false if anything was wrong (said so). */
 static bool
-extents_collect(struct check *c, uint32_t ino, const struct efs_extent *e, unsigned count, unsigned level,
+extents_collect(struct check *c, uint32_t ino, const struct efs_extent *entry, unsigned count, unsigned level,
     uint64_t lo, uint64_t hi, struct extents *x, uint64_t *nodes)
 {
 	bool good = true;
 	for (unsigned i = 0; i < count; i++) {
-		uint64_t end = level && i + 1 < count ? e[i + 1].logical : hi;
-		const char *wrong = efs_extents_check(&c->sb, &e[i], 1, level, lo, end);
-		if (!wrong && !blocks_claim(c, e[i].block, level ? 1 : e[i].len))
-			wrong = "block belongs to something else already";
+		struct efs_extent e = entry[i];
+		struct efs_extent_node node;
+		uint64_t end = level && i + 1 < count ? entry[i + 1].logical : hi;
+		const char *wrong = efs_extents_check(&c->sb, &e, 1, level, lo, end);
+		if (!wrong && level)
+			wrong = node_read(c, ino, e.block, level - 1, &node);
+		if (wrong) {
+			problem(c, "inode %u: extent at %llu: %s", ino, (unsigned long long)e.block, wrong);
+			good = false;
+			continue;
+		}
+		lo = e.logical + (level ? 0 : e.len);
+		e.len = level ? 1 : e.len;
+		wrong = extent_claim(c, &e, level);
 		if (wrong) {
 			problem(c, "inode %u: %s", ino, wrong);
 			good = false;
-			continue;
 		}
-		lo = e[i].logical + (level ? 0 : e[i].len);
 		if (level == 0) {
-			extents_push(x, e[i]);
-			continue;
-		}
-		struct efs_extent_node node;
-		(*nodes)++;
-		if (read_block(c, e[i].block, &node))
-			wrong = "extent node cannot be read";
-		else
-			wrong = efs_mb_check(&node, EFS_MB_EXTENT, e[i].block, c->sb.fsid, ino);
-		if (!wrong && (node.level != level - 1 || node.count == 0 || node.count > EFS_NODE_EXTENTS))
-			wrong = "impossible extent node";
-		if (wrong) {
-			problem(c, "inode %u: extent node %llu: %s", ino, (unsigned long long)e[i].block, wrong);
-			good = false;
-		} else if (!extents_collect(c, ino, node.extents, node.count, level - 1, lo, end, x, nodes)) {
-			good = false;
+			extents_push(x, e);
+		} else if (e.len) {
+			(*nodes)++;
+			if (!extents_collect(c, ino, node.extents, node.count, level - 1, lo, end, x, nodes))
+				good = false;
 		}
 	}
 	return good;
+}
+
+/* One block of a contested extent: the block itself if nobody wants it after all, else a copy. 0: no room, or cannot be read. */
+static uint64_t
+block_for_second(struct check *c, uint64_t block)
+{
+	char data[EFS_BLOCK];
+	uint64_t copy;
+	if (blocks_claim(c, block, 1))
+		return block;
+	if (read_block(c, block, data) || !(copy = block_take(c)))
+		return 0;
+	write_block(c, copy, data);
+	return copy;
+}
+
+/* Give an inode blocks of its own for what is CONTESTED in `x`. All good blocks are claimed by now. */
+static void
+contested_settle(struct check *c, struct extents *x)
+{
+	struct extents own = { NULL, 0 };
+	for (size_t i = 0; i < x->n; i++) {
+		struct efs_extent e = x->e[i];
+		bool contested = e.block & CONTESTED;
+		e.block &= ~CONTESTED;
+		if (!contested)
+			extents_push(&own, e);
+		for (uint32_t k = 0; contested && k < e.len; k++) {
+			uint64_t block = block_for_second(c, e.block + k);
+			struct efs_extent *last = own.n ? &own.e[own.n - 1] : NULL;
+			if (last && block && last->logical + last->len == e.logical + k && last->block + last->len == block)
+				last->len++;
+			else if (block)
+				extents_push(&own, (struct efs_extent){ .logical = e.logical + k, .len = 1, .block = block });
+		}
+	}
+	free(x->e);
+	*x = own;
 }
 
 /* One level of nodes above the entries of `x`; `x` becomes the entries that point at them. False: no room. */
@@ -239,6 +306,7 @@ extents_rebuild(struct check *c, uint32_t ino)
 	unsigned level = 0;
 	uint64_t blocks = 0, nodes = 0;
 	bool room = true;
+	contested_settle(c, &c->st[ino].x);
 	for (size_t i = 0; i < c->st[ino].x.n; i++) {
 		extents_push(&x, c->st[ino].x.e[i]);
 		blocks += x.e[i].len;
@@ -280,6 +348,17 @@ has_holes(const struct extents *x, uint64_t blocks)
 	return at != blocks;
 }
 
+/* A directory's blocks name their place: a copy would not be one. */
+static void
+contested_drop(struct extents *x)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < x->n; i++)
+		if (!(x->e[i].block & CONTESTED))
+			x->e[n++] = x->e[i];
+	x->n = n;
+}
+
 /* Check the extents of an inode, claim its blocks, rebuild the tree if it is wrong. */
 static void
 inode_extents_check(struct check *c, uint32_t ino)
@@ -294,6 +373,8 @@ inode_extents_check(struct check *c, uint32_t ino)
 		problem(c, "inode %u: impossible extent tree", ino);
 	if (good)
 		good = extents_collect(c, ino, di->extents, count, di->level, 0, efs_size_blocks(di->size), &x, &nodes);
+	if (type == EFS_IFDIR)
+		contested_drop(&x);
 	for (size_t i = 0; i < x.n; i++)
 		blocks += x.e[i].len;
 	if (type == EFS_IFDIR && has_holes(&x, efs_size_blocks(di->size))) {
@@ -1069,7 +1150,7 @@ pass_run(struct check *c)
 	c->st = xalloc(((size_t)c->sb.h.total_inodes + 1) * sizeof(*c->st));
 	c->table = xalloc((size_t)c->sb.itable_blocks * sizeof(*c->table));
 	c->table_dirty = xalloc((size_t)c->sb.itable_blocks * sizeof(*c->table_dirty));
-	c->used_count = 0;
+	c->used_count = c->contested = 0;
 	blocks_claim(c, 0, c->sb.data_start);
 	inodes_check(c);
 	for (uint64_t ino = 1; ino <= c->sb.h.total_inodes; ino++)
