@@ -3,8 +3,8 @@
  * Idea.       The judge draws the operations, this program only does them. Before each, and at the end, it
  *             says on the script's disk how far it is and what the last one returned: in a recording of both
  *             disks these notes lie between the writes that the operations caused.
- * Interface.  diskwork DISK. A script is lines "OPERATION [PATH] [PATH] [NUMBER...]", see table[]; it ends with a
- *             NUL byte. Paths are relative to the mounted file system. A note is the text "NUMBER RESULT".
+ * Interface.  diskwork DISK. A script is lines "OPERATION [PATH] [PATH] [NUMBER...]", see table[]; it ends with
+ *             a NUL byte. Paths are relative to the mounted file system. A note is the text "NUMBER RESULT".
  *
  * There is no host run.
  */
@@ -107,27 +107,34 @@ do_fdatasync(void)
 	return r;
 }
 
-/* Files 0..n-1 in a directory, made or dropped. Returns how many. */
+/* Directories 0..n-1 with a file x in each, made or dropped. Returns how many. */
 static long
-each_of(int (*what)(const char *path))
+each_of(int (*what)(const char *dir, const char *file))
 {
-	char path[128];
+	char dir[128], file[132];
 	long i;
 
 	for (i = 0; i < number(2); i++) {
-		snprintf(path, sizeof path, "%s/%ld", word[1], i);
-		if (what(path) < 0)
+		snprintf(dir, sizeof dir, "%s/%ld", word[1], i);
+		snprintf(file, sizeof file, "%s/x", dir);
+		if (what(dir, file) < 0)
 			return i ? i : -1;
 	}
 	return i;
 }
 
 static int
-make_one(const char *path)
+nest_one(const char *dir, const char *file)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
+	int fd = mkdir(dir, 0755) < 0 ? -1 : open(file, O_WRONLY | O_CREAT | O_EXCL, 0644);
 
 	return fd < 0 ? fd : close(fd);
+}
+
+static int
+unnest_one(const char *dir, const char *file)
+{
+	return unlink(file) < 0 ? -1 : rmdir(dir);
 }
 
 /* Adler-32 of a file's bytes. */
@@ -167,8 +174,8 @@ static long do_link(void) { return link(word[1], word[2]); }
 static long do_rename(void) { return rename(word[1], word[2]); }
 static long do_trunc(void) { return truncate(word[1], number(2)); }
 static long do_sync(void) { sync(); return 0; }
-static long do_many(void) { return each_of(make_one); }
-static long do_drop(void) { return each_of(unlink); }
+static long do_nest(void) { return each_of(nest_one); }
+static long do_unnest(void) { return each_of(unnest_one); }
 
 static const struct operation { const char *name; int words; long (*run)(void); } table[] = {
 	{ "mount", 1, do_mount }, { "mountro", 1, do_mount_ro }, { "umount", 0, do_umount },
@@ -176,7 +183,7 @@ static const struct operation { const char *name; int words; long (*run)(void); 
 	{ "unlink", 1, do_unlink }, { "link", 2, do_link }, { "rename", 2, do_rename }, { "trunc", 2, do_trunc },
 	{ "write", 4, do_write }, { "owrite", 4, do_owrite }, { "dwrite", 4, do_dwrite }, { "sum", 1, do_sum },
 	{ "fsync", 1, do_fsync }, { "fdatasync", 1, do_fdatasync }, { "sync", 0, do_sync },
-	{ "many", 2, do_many }, { "drop", 2, do_drop },
+	{ "nest", 2, do_nest }, { "unnest", 2, do_unnest },
 };
 
 /* One line. Returns what the call returned, or -errno. */
@@ -204,7 +211,8 @@ line_run(char *line)
 int
 main(int argc, char **argv)
 {
-	int in = open(argc > 1 ? argv[1] : "/dev/vda", O_RDONLY), out = open(argc > 1 ? argv[1] : "/dev/vda", O_WRONLY | O_DIRECT);
+	const char *disk = argc > 1 ? argv[1] : "/dev/vda";
+	int in = open(disk, O_RDONLY), out = open(disk, O_WRONLY | O_DIRECT);
 	long n = 0, i = 0, last = 0;
 
 	for (long got; n < SCRIPT && (got = read(in, script + n, SCRIPT - n)) > 0; n += got)
