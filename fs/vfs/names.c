@@ -351,19 +351,21 @@ static long
 unlink_user(int dirfd, uint64_t path, bool dir)
 {
 	struct name n;
-	long err = name_get(&n, path);
+	long err = name_get(&n, path), odd = -EBUSY;
 	size_t len = err ? 0 : strlen(n.s);
 
 	while (len > 1 && n.s[len - 1] == '/')
 		len--;
 	if (!err && dir && len && n.s[len - 1] == '.') {         /* rmdir has an errno for each of these */
 		if (len == 1 || n.s[len - 2] == '/')
-			err = -EINVAL;
+			odd = -EINVAL;
 		else if (n.s[len - 2] == '.' && (len == 2 || n.s[len - 3] == '/'))
-			err = -ENOTEMPTY;
+			odd = -ENOTEMPTY;
 	}
 	if (!err)
 		err = vfs_unlink(dirfd, n.s, dir);
+	if (err == -EBUSY)                                       /* but only when the way there exists */
+		err = odd;
 	name_put(&n);
 	return err;
 }
