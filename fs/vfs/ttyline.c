@@ -368,7 +368,8 @@ tty_input(struct tty *t, uint8_t ch)
 	return sig;
 }
 
-/* Take up to n readable bytes, in canonical mode at most to the end of a line.
+/* Take up to n readable bytes, in canonical mode at most to the end of a line. A ^D right behind n bytes is
+ * taken as well: else the next read would find an end of file that nobody typed.
  * Returns: how many; *ended: the line's end (or ^D, which is not a byte) was reached. */
 size_t
 tty_take(struct tty *t, uint8_t *to, size_t n, bool *ended)
