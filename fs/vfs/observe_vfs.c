@@ -1,7 +1,7 @@
 /* observe_vfs.c - lab 7 shown to the grader: sparse arrays, cached pages, walks, a terminal.   (lab 7)
  *
- * Idea.       Each is driven at random from inside, in ways that programs cannot; reported is what was asked and
- *             what came back. What should is known to the judge (labs/07-files/test_files.py).
+ * Idea.       Each is driven at random from inside, in ways that programs cannot; reported is what was asked
+ *             and what came back. What should is known to the judge (labs/07-files/test_files.py).
  * Interface.  OBSERVE (kern/boot/observe.h).
  */
 #include "fs/vfs/mountcall.h"
@@ -187,7 +187,9 @@ file_step(struct inode *ip, uint8_t *buf)
 			observe("cut %lu: %d", at, inode_truncate(ip, at));
 	}
 	mutex_unlock(&ip->lock);
-	at = observe_below(8) ? observe_below(14 * PAGE_SIZE) : ip->size - observe_below(ip->size < 300 ? ip->size + 1 : 300);
+	at = observe_below(14 * PAGE_SIZE);
+	if (observe_below(8) == 0)
+		at = ip->size - observe_below(ip->size < 300 ? ip->size + 1 : 300);
 	n = observe_below(observe_below(2) ? 600 : CHUNK);
 	memset(buf, 0xee, CHUNK);
 	r = pagecache_read(ip, at, buf, n);
@@ -278,8 +280,8 @@ place_make(int k)
 static void
 name_add(char *path)
 {
-	static const char *const fixed[] = { "..", "..", ".", "here", "up", "top", "here", "up", CONTENTS, "tofile", "loop", "gone",
-		"nothing" };
+	static const char *const fixed[] = { "..", "..", ".", "here", "up", "top", "here", "up", CONTENTS, "tofile",
+		"loop", "gone", "nothing" };
 	int k = observe_below(8) ? observe_below(13) : 20;
 	char name[16];
 
@@ -291,10 +293,26 @@ name_add(char *path)
 	strlcat(path, name, PATH);
 }
 
+/* What a walk has found; *k: whose directory or file it is, -1: nobody's. */
+static const char *
+found_what(const struct inode *ip, const struct inode *root, int *k)
+{
+	*k = -1;
+	if (ip == root)
+		return "root";
+	for (int i = 0; i < NDIR; i++)
+		if (places[i].dir == ip || places[i].file == ip) {
+			*k = i;
+			return places[i].dir == ip ? "dir" : "file";
+		}
+	return S_ISLNK(ip->mode) ? "link" : "other";
+}
+
 static void
 walk_one(const struct inode *root)
 {
-	int start = observe_below(NDIR), err, k;
+	const char *what = "none";
+	int start = observe_below(NDIR), err, k = -1;
 	unsigned how = observe_below(3) ? WALK_FOLLOW : 0;
 	char path[PATH];
 	struct inode *ip;
@@ -305,10 +323,9 @@ walk_one(const struct inode *root)
 	if (observe_below(8) == 0)
 		strlcat(path, "/", PATH);
 	ip = inode_at(path, how, &err);
-	for (k = 0; k < NDIR && places[k].dir != ip && places[k].file != ip; k++)
-		;
-	observe("walk %s follow %u: %d %s %d", path + strlen(DIR), how & WALK_FOLLOW, err, err ? "none" : ip == root ? "root" :
-		k == NDIR ? S_ISLNK(ip->mode) ? "link" : "other" : places[k].dir == ip ? "dir" : "file", k == NDIR || err ? -1 : k);
+	if (!err)
+		what = found_what(ip, root, &k);
+	observe("walk %s follow %u: %d %s %d", path + strlen(DIR), how & WALK_FOLLOW, err, what, k);
 }
 
 OBSERVE(7, walks)

@@ -1,8 +1,8 @@
-/* observe_block.c - lab 6 shown to the grader: disks that it made, and a driver that notes what it gets. (lab 6)
+/* observe_block.c - lab 6 shown to the grader: disks that it made, and a driver that takes notes.  (lab 6)
  *
  * Idea.       Real disks are read and written at random places; the judge has their images. A disk of our own
- *             holds every request back and says what it was asked, so that the judge sees how the layer checks,
- *             cuts and joins. What should come out is known to the judge (labs/06-block/test_block.py).
+ *             holds every request back and says what it was asked: the judge sees how the layer checks, cuts
+ *             and joins. What should come out is known to the judge (labs/06-block/test_block.py).
  * Interface.  OBSERVE (kern/boot/observe.h).
  */
 #include "kern/block/block.h"
@@ -104,7 +104,8 @@ disk_op(struct blockdev *d, bool writes, uint8_t *buf, struct bio_vec *vec)
 	uint64_t most = d->nsectors < OP_SECTORS ? d->nsectors : OP_SECTORS;
 	uint32_t n = 1 + observe_below(observe_below(3) ? most : most < 8 ? most : 8);
 	uint64_t sector = observe_below(d->nsectors - n + 1), seed = observe_random();
-	struct bio b = { .op = writes && observe_below(2) ? BIO_WRITE : BIO_READ, .sector = sector, .vec = vec, .dev = d };
+	enum bio_op op = writes && observe_below(2) ? BIO_WRITE : BIO_READ;
+	struct bio b = { .op = op, .sector = sector, .vec = vec, .dev = d };
 
 	b.nvec = pieces_make(vec, buf, n);
 	memset(buf, 0x5a, n * SECTOR_SIZE);
@@ -165,7 +166,8 @@ batch_run(struct blockdev *d, enum bio_op op, uint8_t *mem, struct bio *bios, st
 			plugged = 1 + observe_below(40);
 		}
 		vec[k] = (struct bio_vec){ V2P(mem + k * SLOT * SECTOR_SIZE), SLOT * SECTOR_SIZE };
-		bios[k] = (struct bio){ .op = op, .sector = k * SLOT, .nvec = 1, .vec = &vec[k], .dev = d, .done = batch_done };
+		bios[k] = (struct bio){ .op = op, .sector = k * SLOT, .nvec = 1, .vec = &vec[k], .dev = d,
+			.done = batch_done };
 		bio_submit(&bios[k]);
 		if (plugged && --plugged == 0)
 			block_unplug();
@@ -222,8 +224,8 @@ fake_submit(struct blockdev *d, struct bio *b)
 	}
 	for (uint32_t i = 0; i < b->nvec; i++)
 		bytes += b->vec[i].len;
-	observe("driver %s op %d sector %lu count %u pieces %u bytes %lu", d->disk->name, b->op, b->disk_sector, b->nsect,
-		b->nvec, bytes);
+	observe("driver %s op %d sector %lu count %u pieces %u bytes %lu", d->disk->name, b->op, b->disk_sector,
+		b->nsect, b->nvec, bytes);
 	if (f->nheld < HELD)
 		f->held[f->nheld++] = b;
 }
@@ -333,19 +335,21 @@ static void
 check_one(uint64_t serial)
 {
 	struct bio_vec vec[4];
-	struct bio b = { .op = observe_below(8) ? observe_below(2) : BIO_FLUSH, .nvec = observe_below(12) ? 1 + observe_below(3) : 0,
-		.vec = vec, .dev = fake_device(observe_below(6)), .done = told_done, .arg = (void *)serial };
+	struct bio b = { .op = observe_below(8) ? observe_below(2) : BIO_FLUSH, .vec = vec, .done = told_done,
+		.dev = fake_device(observe_below(6)), .arg = (void *)serial };
 	uint64_t bytes = 0;
 	uint32_t n;
 
+	b.nvec = observe_below(12) ? 1 + observe_below(3) : 0;
 	for (uint32_t i = 0; i < b.nvec; i++) {
 		vec[i] = (struct bio_vec){ (1 + i) << 24, random_len() };
 		bytes += vec[i].len;
 	}
 	n = bytes / SECTOR_SIZE ? bytes / SECTOR_SIZE : 1;
 	b.sector = random_sector(b.dev, n);
-	observe("bio %lu on %s op %d sector %lu pieces %u: %u %u %u gone %d", serial, b.dev->name, b.op, b.sector, b.nvec,
-		b.nvec > 0 ? vec[0].len : 0, b.nvec > 1 ? vec[1].len : 0, b.nvec > 2 ? vec[2].len : 0, b.dev->disk->gone);
+	observe("bio %lu on %s op %d sector %lu pieces %u: %u %u %u gone %d", serial, b.dev->name, b.op, b.sector,
+		b.nvec, b.nvec > 0 ? vec[0].len : 0, b.nvec > 1 ? vec[1].len : 0, b.nvec > 2 ? vec[2].len : 0,
+		b.dev->disk->gone);
 	bio_submit(&b);
 	fake_finish();
 }
@@ -365,21 +369,25 @@ OBSERVE(6, bio_checks)
 
 /* A request that often continues the one before. */
 static void
-merge_one(struct bio *b, struct bio_vec *vec, const struct bio *last, uint64_t serial, uint32_t most_vec, uint32_t most)
+merge_one(struct bio *b, struct bio_vec *vec, const struct bio *last, uint64_t serial, uint32_t most_vec,
+	uint32_t most)
 {
 	bool follows = last && observe_below(5);
 	uint32_t n = 0;
 
-	*b = (struct bio){ .op = last && observe_below(6) ? last->op : observe_below(2), .vec = vec, .done = told_done,
-		.dev = follows ? last->dev : fake_device(observe_below(6)), .arg = (void *)serial };
+	*b = (struct bio){ .op = last && observe_below(6) ? last->op : observe_below(2), .vec = vec,
+		.done = told_done, .dev = follows ? last->dev : fake_device(observe_below(6)), .arg = (void *)serial };
 	if (follows && b->dev->disk == b->dev && observe_below(4) == 0)
 		b->dev = &fakes[b->dev == &fakes[0].d].d;        /* the next sector, but of the other disk */
 	b->nvec = 1 + observe_below(most_vec);
 	for (uint32_t i = 0; i < b->nvec; i++) {
-		vec[i] = (struct bio_vec){ (1 + observe_below(4)) << 20, SECTOR_SIZE * (1 + observe_below(most / most_vec)) };
-		n += vec[i].len / SECTOR_SIZE;
+		uint32_t len = 1 + observe_below(most / most_vec);
+
+		vec[i] = (struct bio_vec){ (1 + observe_below(4)) << 20, SECTOR_SIZE * len };
+		n += len;
 	}
-	b->sector = follows ? last->sector + last->nsect + (observe_below(8) == 0) : observe_below(b->dev->nsectors / 2);
+	b->sector = follows ? last->sector + last->nsect + (observe_below(8) == 0) :
+		observe_below(b->dev->nsectors / 2);
 	if (b->sector + n > b->dev->nsectors)
 		b->sector = 0;
 	if (observe_below(16) == 0)

@@ -1,8 +1,9 @@
 /* observe_virtio.c - lab 6 shown to the grader: rings, features, PCI registers.               (lab 6)
  *
- * Idea.       The device's side of a ring is played here: it looks at what is offered as a device would, follows
- *             the descriptors, answers in its own order, and sometimes lies. Reported is what was asked, what the
- *             device found, and what came back; what should is known to the judge (labs/06-block/test_block.py).
+ * Idea.       The device's side of a ring is played here: it looks at what is offered as a device would,
+ *             follows the descriptors, answers in its own order, and sometimes lies. Reported is what was
+ *             asked, what the device found, and what came back; what should is known to the judge
+ *             (labs/06-block/test_block.py).
  * Interface.  OBSERVE (kern/boot/observe.h).
  */
 #include "kern/block/pci.h"
@@ -192,7 +193,8 @@ kick(void)
 		event = observe_random();
 	*(volatile uint16_t *)&dev.q->used->ring[dev.q->size] = event;
 	((struct vring_used *)dev.q->used)->flags = observe_below(2);
-	observe("kick idx %u event %u flags %u: %d", dev.q->avail->idx, event, dev.q->used->flags, virtq_kick(dev.q));
+	observe("kick idx %u event %u flags %u: %d", dev.q->avail->idx, event, dev.q->used->flags,
+		virtq_kick(dev.q));
 }
 
 /* arg: size of the queue, indirect, event_idx, where the counters begin, steps, what they are. */

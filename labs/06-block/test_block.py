@@ -556,8 +556,8 @@ def test_gpt_backup(run: Run):
         size = 600 + random.below(1500)
         first, second = Gpt(random, size), Gpt(random, size)
         image = gpt_image(random, size, first, second)
-        at = [SECTOR + random.below(16), SECTOR + 16 + random.below(76), 2 * SECTOR + random.below(first.entry_size * first.count),
-              SECTOR + 12, SECTOR + 16 + random.below(4), SECTOR + random.below(8), SECTOR + 88, SECTOR + 20][i]
+        at = [SECTOR + random.below(16), SECTOR + 16 + random.below(76),
+              2 * SECTOR + random.below(first.entry_size * first.count), SECTOR + 12, SECTOR + 16 + random.below(4), SECTOR + random.below(8), SECTOR + 88, SECTOR + 20][i]
         image[at] ^= 1 << random.below(8)
         want = second.found()
         if i >= 6:
@@ -574,7 +574,8 @@ def test_gpt_lies(run: Run):
     lies = [("size", 12, 4, 91), ("size", 12, 4, 0), ("size", 12, 4, 513 + random.below(4)), ("own place", 24, 8, 2),
             ("first usable sector", 40, 8, None), ("last usable sector", 48, 8, "size"), ("last usable sector", 48, 8, MASK),
             ("table's place", 72, 8, "size"), ("table's place", 72, 8, random.below(2)), ("table's place", 72, 8, "end"),
-            ("table's place", 72, 8, MASK), ("number of entries", 80, 4, 0), ("number of entries", 80, 4, 0xffffffff - random.below(9)),
+            ("table's place", 72, 8, MASK), ("number of entries", 80, 4, 0),
+            ("number of entries", 80, 4, 0xffffffff - random.below(9)),
             ("entry size", 84, 4, 64), ("entry size", 84, 4, 0), ("entry size", 84, 4, 0x80000000), ("entry size", 84, 4, 192)]
     for what, offset, n, value in lies:
         size = 600 + random.below(1500)
@@ -627,7 +628,8 @@ def test_bio_checks(run: Run):
             continue
         at = start + sector
         for d_op, d_sector, count, pieces, nbytes in drives:
-            run.equal((d_op, d_sector, count), (op, at, nbytes // SECTOR), f"what the driver is asked (op, sector, count) for {line}")
+            run.equal((d_op, d_sector, count), (op, at, nbytes // SECTOR),
+                      f"what the driver is asked (op, sector, count) for {line}")
             at += count
         run.equal(at, start + sector + n, f"the end of what the driver is asked for {line}")
 

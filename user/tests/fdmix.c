@@ -1,7 +1,8 @@
 /* fdmix.c - descriptors at random: which number each gets, what forks share.                 (lab 7)
  *
- * Idea.       fdmix SEED WHAT. Files are opened, duplicated, closed; a child goes on with its copy of the table. WHAT is a
- *             set of letters: which kinds of steps there are; 'l': not more than 40 descriptors.
+ * Idea.       fdmix SEED WHAT. Files are opened, duplicated, closed; a child goes on with its copy of the
+ *             table. WHAT is a set of letters: which kinds of steps there are; 'l': not more than 40
+ *             descriptors.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* filemix.c - reads and writes of files at random.                                           (lab 7)
  *
- * Idea.       filemix SEED WHAT. Three descriptors of one file, one of them appending. WHAT is a set of letters: which kinds
- *             of steps there are.
+ * Idea.       filemix SEED WHAT. Three descriptors of one file, one of them appending. WHAT is a set of
+ *             letters: which kinds of steps there are.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

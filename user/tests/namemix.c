@@ -1,7 +1,8 @@
 /* namemix.c - a random tree, and random paths through it.                                    (lab 7)
  *
- * Idea.       namemix SEED WHAT. Directories are told apart by their permissions, files by their sizes. Paths are made of a
- *             few names, dots, symbolic links and doubled slashes. WHAT is a set of letters: which kinds of steps there are.
+ * Idea.       namemix SEED WHAT. Directories are told apart by their permissions, files by their sizes.
+ *             Paths are made of a few names, dots, symbolic links and doubled slashes. WHAT is a set of
+ *             letters: which kinds of steps there are.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

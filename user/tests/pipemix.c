@@ -1,7 +1,7 @@
 /* pipemix.c - pipes at random: every byte arrives once and in order.                         (lab 7)
  *
- * Idea.       pipemix SEED WHAT. Byte number i of a pipe has a value that follows from i, so the reader notices what is
- *             missing, doubled, or in the wrong place. Each letter of WHAT is a scene.
+ * Idea.       pipemix SEED WHAT. Byte number i of a pipe has a value that follows from i, so the reader
+ *             notices what is missing, doubled, or in the wrong place. Each letter of WHAT is a scene.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
