@@ -324,7 +324,7 @@ OBSERVE(8, names_play)
 }
 
 /* All names added, all removed, all added in another order, and so on: how large is the directory then?
- * arg: names. */
+ * arg: names, a number that neither 7 nor 11 divides. */
 OBSERVE(8, names_room)
 {
 	struct inode *dir = made("/names", S_IFDIR | 0755), *file = made("/file", S_IFREG | 0644);

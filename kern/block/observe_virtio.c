@@ -248,6 +248,7 @@ OBSERVE(6, virtq_lies)
 	for (int kind = 0; kind < 8; kind++) {
 		uint64_t cookie;
 
+		observe("queue");
 		device_new(32, false, observe_below(2), observe_random());
 		for (int n = 2 + observe_below(3); n > 0; n--) {
 			request(1, 2);

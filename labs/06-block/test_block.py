@@ -266,12 +266,9 @@ LIES = ["an id beyond the queue", "a huge id", "an id in the middle of a chain",
 
 def test_ring_lies(run: Run):
     """A device that lies is found out, once; nothing is believed any more, and nothing is lost."""
-    lines = run.observe("virtq_lies", archive=False).lines
-    starts = [i for i, x in enumerate(lines) if x.startswith("lie")]
-    for kind, at in enumerate(starts):
-        begin = next((i + 1 for i in range(at - 1, -1, -1) if lines[i].startswith("cancel")), 0)
-        end = next((i for i in range(at, len(lines)) if lines[i] == "then"), len(lines))
-        before, after = lines[begin:at], lines[at:end]
+    for kind, (_, lines) in enumerate(split(run.observe("virtq_lies", archive=False).lines, "queue")):
+        at, end = lines.index(f"lie {kind}"), lines.index("then")
+        before, after, rest = lines[:at], lines[at:end], lines[end:]
         made = {numbers(x)[0] for x in before if x.startswith("add")}
         gone = {numbers(x)[0] for x in before if x.startswith("get")}
         gets = [numbers(x)[0] for x in after if x.startswith("get")]
@@ -281,16 +278,9 @@ def test_ring_lies(run: Run):
             gone.add(gets.pop(0))
         run.equal(gets, [0] * len(gets), f"what virtq_get returns {what} (0: nothing)")
         run.check(after[-1].endswith("broken 1"), "wrong", f"the queue is not broken {what}")
-        rest = lines[end:starts[kind + 1] if kind + 1 < len(starts) else len(lines)]
-        add = next(x for x in rest if x.startswith("add"))
-        run.equal(numbers(add)[-1], -EIO, f"virtq_add {what}")
-        cancelled = []
-        for x in rest:
-            if x.startswith("cancel"):
-                cancelled.append(numbers(x)[0])
-            elif cancelled:
-                break
-        run.equal(sorted(cancelled), sorted(made - gone), f"requests that virtq_cancel finds {what}")
+        run.equal(numbers(rest[1])[-1], -EIO, f"virtq_add {what}")
+        cancelled = sorted(numbers(x)[0] for x in rest if x.startswith("cancel"))
+        run.equal(cancelled, sorted(made - gone), f"requests that virtq_cancel finds {what}")
 
 
 def test_ring_order(run: Run):

@@ -261,7 +261,7 @@ def test_names_room(run: Run):
     """Room of removed names is used again, joined with its neighbours."""
     disk = run.disk({}, size="8M", programs=False)
     first, empty = None, []
-    for line in observe_on(run, disk, "names_room", 300 + run.random.below(300)).lines:
+    for line in observe_on(run, disk, "names_room", 77 * (4 + run.random.below(4)) + 1).lines:
         if line.startswith("empty"):
             empty.append(numbers(line)[0])
             continue
