@@ -8,7 +8,7 @@ from grade.eclipse import labs
 from grade.eclipse.build import ROOT
 
 # Every [[test]] has its judge and every judge its [[test]]. (False: what has no partner is only mentioned.)
-STRICT = False
+STRICT = True
 
 KEYS = {"name", "points", "needs", "section", "hint", "hints_by_class", "hidden", "pool", "lab"}
 

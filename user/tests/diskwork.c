@@ -6,7 +6,7 @@
  * Interface.  diskwork DISK. A script is lines "OPERATION [PATH] [PATH] [NUMBER...]", see table[]; it ends with
  *             a NUL byte. Paths are relative to the mounted file system. A note is the text "NUMBER RESULT".
  *
- * There is no host run.
+ * There is no host run. It is a first process; anywhere else, without arguments, it touches no disk and says ok.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -212,6 +212,11 @@ int
 main(int argc, char **argv)
 {
 	const char *disk = argc > 1 ? argv[1] : "/dev/vda";
+
+	if (argc < 2 && getpid() != 1) {
+		say("ok\n");
+		return 0;
+	}
 	int in = open(disk, O_RDONLY), out = open(disk, O_WRONLY | O_DIRECT);
 	long n = 0, i = 0, last = 0;
 
