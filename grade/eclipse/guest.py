@@ -33,7 +33,6 @@ from grade.eclipse.qemu import GuestError, Machine, cpu_seconds
 INSTRUCTIONS = 1_000_000_000          # in a row, without the guest being seen idle
 GUEST_SECONDS = 600                   # of guest time without a sign of life
 CPU_SECONDS = 25                      # of QEMU's own time: 30 times what is usual
-FASTEST = 2_000_000_000               # instructions a second: no emulation does more
 QUIET = 1.0                           # host seconds in which QEMU had nothing to do: icount, so nothing will come
 QUIET_REAL = 20.0                     # the same where the guest may wait for a disk or a clock of the host's
 WALL = 400.0
@@ -248,6 +247,10 @@ class Guest(Machine):
         rounds = round(((now + 0.5) * ACPI_HZ - ticks) / ACPI_WRAP)
         return max(0.0, (rounds * ACPI_WRAP + ticks) / ACPI_HZ)
 
+    def instructions_done(self):
+        """How many the guest has carried out, by QEMU's own count. Requires: icount."""
+        return self.qmp("query-replay")["icount"]
+
     def asleep(self):
         """No thread of QEMU wants to run: a guest that seems idle is not merely waiting for a busy host."""
         return "R" not in thread_states(self.process.pid)
@@ -377,7 +380,7 @@ class Watch:
     def __init__(self, guest):
         self.g = guest
         self.begin = self.looked = time.monotonic()
-        self.life_guest = self.idle_guest = 0
+        self.life_guest = self.idle_done = 0
         self.asleep_since, self.dead, self.pause = None, 0, 0.02
 
     def patience(self):
@@ -417,26 +420,19 @@ class Watch:
         return "wall" if now - self.begin > WALL and not GDB_PORT else None
 
     def busy(self, halted):
-        """In guest time, which under icount counts instructions as long as the guest does not idle."""
-        now = self.g.guest_seconds()
+        """By the instructions carried out since the guest was last seen idle. (Not by its clock: that leaps to the next timer
+        when all CPUs halt, which is no work.)"""
+        done, now = self.g.instructions_done(), self.g.guest_seconds()
         if self.life_guest is None:
             self.life_guest = now
         if halted:
-            self.idle_guest = now
+            self.idle_done = done
+        if done - self.idle_done > self.g.instructions:
+            return "busy"
         row = (self.g.instructions << self.g.shift) / 1e9
-        if now - self.idle_guest > row:
-            if not self.leapt():
-                return "busy"
-            self.idle_guest = now
         if now - self.life_guest > row + GUEST_SECONDS:
             return "idle" if halted else "busy"
         return None
-
-    def leapt(self):
-        """When all CPUs halt, the guest's clock leaps to the next timer: then the time that went by is no work. They halted
-        between two looks if they are halted now, or if QEMU cannot have carried out so much since it started."""
-        cpu = cpu_seconds(self.g.process.pid)
-        return all(c.halted for c in self.g.cpus()) or cpu is not None and cpu < self.g.instructions / FASTEST
 
     def busy_real(self):
         cpu = cpu_seconds(self.g.process.pid)
