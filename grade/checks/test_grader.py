@@ -3,6 +3,7 @@
 The kernels are built from a copy of the tree in which observations misbehave on purpose; their judges come as HIDDEN tests.
 """
 
+import difflib
 import json
 import os
 import re
@@ -256,11 +257,14 @@ def test_same_seed_same_run(sick):
 
 @pytest.mark.cost(20)
 def test_same_seed_same_text(sick, graded):
-    """A failure says the same again, word for word."""
+    """A failure says the same again, word for word, but for the trace: QEMU may serve a timer a few instructions later."""
+    def words(text):
+        return re.sub(r"--- last trace events\n.*?(?=\n--- )", "", text, flags=re.S).splitlines()
     again = sick.grade("--seed", "11", test="sick_wrong,sick_panic,sick_idt,sick_none")[2]["tests"]
     before = {t["name"]: t["message"] for t in graded[2]["tests"]}
     for t in again:
-        assert t["message"] == before[t["name"]]
+        if words(t["message"]) != words(before[t["name"]]):
+            pytest.fail("\n".join(difflib.unified_diff(words(before[t["name"]]), words(t["message"]), lineterm="")), pytrace=False)
     other = sick.grade("--seed", "12", test="sick_wrong")[2]["tests"]
     assert other[0]["message"] != before["sick_wrong"]
 
