@@ -71,9 +71,9 @@ def copy_sparse(source, target):
 
 def make(*goals, build=None, **variables):
     """Runs make; returns (status, output)."""
-    where = build or BUILD
-    if where.startswith(ROOT + os.sep):          # named as `make test` names it: else everything is linked anew, under the others' feet
-        where = os.path.relpath(where, ROOT)
+    def named(path):                             # as `make test` names it: else everything is linked anew, under the others' feet
+        return os.path.relpath(path, ROOT) if path.startswith(ROOT + os.sep) else path
+    goals, where = [named(g) for g in goals], named(build or BUILD)
     argv = [os.environ.get("MAKE", "make").split()[0], "-C", ROOT, "--no-print-directory", f"B={where}", *goals]
     argv += [f"{k}={v}" for k, v in variables.items()]
     env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
