@@ -735,33 +735,37 @@ def test_freed_kept(run: Run):
         s.write(name, 0, BLOCK * (40 + r.below(20)))
     second, rest = s.make("second"), s.make("rest")
     s.write(second, 0, BLOCK * 300)
-    s.write(rest, 0, BLOCK * (free_blocks(run, 4) - sum(s.files.values()) // BLOCK - 30))
+    s.write(rest, 0, BLOCK * (free_blocks(run, 4) - sum(s.files.values()) // BLOCK - 12))
     s.say("sync")
     s.say("unlink", second)
     s.say("sync")
     for name in first[:5]:
         s.say("unlink", name) if r.below(3) else s.say("trunc", name, 0)
-        s.write(s.make("new"), 0, BLOCK * (20 + r.below(20)))
-        s.say("fsync", s.make("now"))
+        new = s.make("new")
+        s.write(new, 0, BLOCK * (30 + r.below(10)))
+        s.say("fsync", new)
     rec, model, look = record(run, s.lines, mib=4)
-    random, sb = second_random(run), Super(rec.start)
-    for p, state in rec.points(random, 20):
-        image = state.image(lambda offset: not sb.in_log(offset // BLOCK))
-        when = cut_at(p, state) + ", when of what was not flushed all but the log had reached the disk"
-        judge(run, model, look, image, state.line, when)
+    sb, began = Super(rec.start), model.script.index(f"unlink {second}") + 1
+    data = [i for i, e in enumerate(rec.events) if e[0] == WRITE and e[2] >= sb.data * BLOCK and e[3][:4] not in METADATA]
+    picked = set(second_random(run).shuffle(data)[:40])
+    for p, (_, state) in enumerate(rec.states()):
+        if p - 1 in picked and state.line > began:
+            image = state.image(lambda offset: not sb.in_log(offset // BLOCK))
+            when = cut_at(p, state) + ", when of what was not flushed all but the log had reached the disk"
+            judge(run, model, look, image, state.line, when)
 
 
 def test_freed_revoked(run: Run):
     """Blocks of directories become blocks of files, while the log has them as directories (J6)."""
     r, s = run.random, Script(run.random)
-    s.write(s.make("fill"), 0, BLOCK * (free_blocks(run, 2) - 30))
+    s.write(s.make("fill"), 0, BLOCK * (free_blocks(run, 2) - 64 - 30))
     s.say("sync")
     for i in range(8):
         s.lines += [f"mkdir d{i}", f"make d{i}/x", f"fsync d{i}/x",
                     f"make b{i}", f"write b{i} 0 {16 * BLOCK} {i}", f"fsync b{i}",
                     f"unlink b{i}", f"unlink d{i}/x", f"rmdir d{i}", "fsync .",
-                    f"make f{i}", f"write f{i} 0 {(14 + r.below(3)) * BLOCK} {100 + i}", f"fsync f{i}", f"unlink f{i}"]
-    rec, model, look = record(run, s.lines)
+                    f"make f{i}", f"write f{i} 0 {(22 + r.below(4)) * BLOCK} {100 + i}", f"fsync f{i}", f"unlink f{i}"]
+    rec, model, look = record(run, s.lines, log=512)
     for line, state in rec.at_notes():
         if line and model.script[line - 1].startswith("fsync f"):
             judge(run, model, look, state.base, line, f"after a power cut once `{model.script[line - 1]}` had returned")
@@ -838,13 +842,13 @@ def test_full_disk(run: Run):
 
 # ---------------------------------------------------------------- disks that fail
 
-def failing(run, broken):
-    """From the 6th line on the disk fails some requests: broken(sb, kind, block)."""
+def failing(run, broken, data=False):
+    """From the 6th line on the disk fails some requests: broken(sb, kind, block). data: there is file data to be written then."""
     image, r = new_disk(run), run.random
     sb = Super(image)
     kept, lost = 1 + r.below(20000), 1 + r.below(20000)
     script = ["mount /dev/vdb", "make kept", f"write kept 0 {kept} 1", "fsync kept", "sync",
-              "make lost", f"write lost 0 {lost} 2", "fsync lost", "fsync lost",
+              "make lost", f"write lost 0 {lost} 2" if data else "mkdir lostdir", "fsync lost", "fsync lost",
               "make new", "mkdir more", "rename kept other", "sum kept"]
 
     def fails(kind, offset, length, line):
@@ -883,7 +887,7 @@ def test_bad_flush(run: Run):
 
 def test_bad_data(run: Run):
     """File data cannot be written: the transaction that would show its blocks does not commit."""
-    failing(run, lambda sb, kind, blocks: kind == WRITE and any(b >= sb.data for b in blocks))
+    failing(run, lambda sb, kind, blocks: kind == WRITE and any(b >= sb.data for b in blocks), data=True)
 
 
 # ---------------------------------------------------------------- logs made by hand
@@ -955,11 +959,13 @@ class Crafted:
         if target is not None and 0 <= hurt < len(part):
             images[hurt] = self.image_of(target)
             tags[hurt] = target, crc32c(images[hurt])
-        count = lies.get("count", {}).get("n", len(part))
+        count, home_of = lies.get("count", {}).get("n", len(part)), [home for home, _ in tags]
         index = len(chain) + ("index" in lies)
         payload = struct.pack("<IIQ", count, index, 0) + b"".join(struct.pack("<QII", *t, 0) for t in tags)
         chain.append(self.control(DESCRIPTOR, payload, **lies.get("descriptor", {})))
         for i, image in enumerate(images):
+            if i == hurt and "stale" in lies:
+                image = self.image_of(home_of[i])
             if i == hurt and "torn" in lies:
                 at = SECTOR * self.random.below(8)
                 image = image[:at] + self.bytes.randbytes(SECTOR) + image[at + SECTOR:]
@@ -1087,7 +1093,7 @@ def with_lies(run, lies):
 def test_replay_torn(run: Run):
     """The power went while the last transaction was being written: nothing of it counts, and nothing behind it."""
     with_lies(run, [("torn", {}), ("no-commit", {}), ("torn", {}), ("commit", {"bit": 1}), ("descriptor", {"bit": 1}),
-                    ("commit", lambda c: {"seq": c.seq - 20}), ("chain", {}), ("torn", {})])
+                    ("commit", lambda c: {"seq": c.seq - 20}), ("chain", {}), ("stale", {}), ("stale", {})])
 
 
 def test_replay_numbers(run: Run):
