@@ -7,6 +7,7 @@ import difflib
 import json
 import os
 import re
+import subprocess
 import sys
 import xml.etree.ElementTree
 
@@ -16,6 +17,7 @@ from grade import mutants
 from grade.eclipse import build, labs
 from grade.eclipse.guest import timing
 from grade.eclipse.observe import Random, Records
+from grade.eclipse.qemu import GuestError, Machine
 
 # What is added to the kernel's observations, by the file it is added to.
 BOOT = r"""
@@ -331,3 +333,31 @@ def test_mutants_sample(tmp_path):
     assert body
     outcome = mutants.try_one(nursery, mutants.Mutant(str(harmless), 1), seeds=(1,))
     assert not outcome.caught and not outcome.trouble, outcome.line()
+
+
+class Pieces(Machine):
+    """A machine whose console says `pieces`, one at each look, and then ends."""
+
+    def __init__(self, *pieces):
+        self.pieces, self.console, self.at, self.status = list(pieces), "", 0, 0
+        self.process = subprocess.Popen(["true"])
+
+    def _pump(self, timeout):
+        self.console += self.pieces.pop(0) if self.pieces else ""
+        return bool(self.pieces)
+
+    def _reap(self):
+        self.process.wait()
+
+    def error(self, why):
+        return GuestError(why)
+
+
+def test_expect_waits_for_the_rest():
+    """A line that came in pieces is read whole; a prompt, which nothing follows, is seen at once; the end of all is an end of line."""
+    assert Pieces("status 1", "1\n", "more").expect(r"status (\d+)")[1] == "11"
+    assert Pieces("init", "ial", "\ninit\n", "more").expect(r"^init$").start() == 8
+    assert Pieces("\n# ", "typed", "more").expect(r"(?:^|\n)# \Z").end() == 3
+    assert Pieces("status 1", "").expect(r"status (\d+)$")[1] == "1"
+    with pytest.raises(GuestError, match="while waiting"):
+        Pieces("statu", "s 2", "3\n").expect(r"status 2$")

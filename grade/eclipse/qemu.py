@@ -68,6 +68,14 @@ def disk_args(disk, image, writable, name="disk0", boot=True):
     return ["-drive", f"{drive},if=none,id={name}", "-device", device]
 
 
+def may_grow(regex, text, match):
+    """Whether `match`, at the end of `text`, might be another one or none if its line went on. A pattern with \\Z wants the end itself."""
+    if match.end() < len(text) or r"\Z" in regex.pattern:
+        return False
+    longer = [regex.search(text + more, match.start()) for more in "0x "]
+    return any(not m or m.end() != match.end() for m in longer)
+
+
 class Machine:
     def __init__(self, boot="direct", disk="virtio", image=None, kernel=None, archive=None, cpus=1, mem=512, append="",
                  writable=False, extra=(), accel="tcg", fds=()):
@@ -134,14 +142,17 @@ class Machine:
         return bool(data)
 
     def expect(self, pattern, busy=BUSY, idle=IDLE, wall=WALL):
-        """Waits until the console says `pattern` (a regular expression, from where the last one ended)."""
+        """Waits until the console says `pattern` (a regular expression, from where the last one ended).
+
+        Text arrives in pieces: what matches at the end of it ("status 1" of "status 11") is waited for until it can be no other.
+        """
         regex = re.compile(pattern, re.M)
         start = quiet = time.monotonic()
         cpu0 = cpu_quiet = cpu_seconds(self.process.pid)
         alive = True
         while True:
             match = regex.search(self.console, self.at)
-            if match:
+            if match and not (alive and may_grow(regex, self.console, match)):
                 self.at = match.end()
                 return match
             if not alive:
