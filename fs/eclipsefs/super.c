@@ -265,8 +265,6 @@ super_sync_op(struct super *vsb, bool wait)
 {
 	struct efs *fs = vsb->priv;
 
-	if (!fs)                            /* not mounted yet */
-		return 0;
 	if (!fs->ndirty && !fs->txn->commit)
 		return wait && !fs->readonly ? efs_flush(fs) : 0;
 	return efs_commit(fs, wait);
@@ -380,7 +378,6 @@ efs_mount(struct fs_type *t, struct blockdev *bdev, unsigned long flags, const c
 	struct super *vsb = super_new(t, &super_ops);
 	if (!vsb)
 		return -ENOMEM;
-	vsb->dead = true;                   /* the flusher sees it already: it is to leave it alone */
 	vsb->bdev = bdev;
 	vsb->dev = bdev->devno;
 	vsb->flags = flags & MS_RDONLY;
@@ -390,9 +387,6 @@ efs_mount(struct fs_type *t, struct blockdev *bdev, unsigned long flags, const c
 		mutex_lock(&mounted_lock);
 		list_push_back(&mounted, &fs->link);
 		mutex_unlock(&mounted_lock);
-		mutex_lock(&vsb->sync_lock);
-		vsb->dead = false;
-		mutex_unlock(&vsb->sync_lock);
 		*out = vsb;
 		return 0;
 	}

@@ -11,6 +11,7 @@
 #include "fs/vfs/file.h"
 #include "fs/vfs/pageread.h"
 #include "fs/vfs/pagewrite.h"
+#include "fs/vfs/super.h"
 #include "kern/boot/initcall.h"
 #include "kern/mem/kheap.h"
 #include "kern/trap/trap.h"
@@ -398,8 +399,10 @@ static void
 bdev_init(void)
 {
 	bdev_super = super_new(&bdev_type, &bdev_super_ops);
-	if (bdev_super)
-		device_set_block_open(bdev_open);
+	if (!bdev_super)
+		return;
+	super_live(bdev_super);
+	device_set_block_open(bdev_open);
 }
 
 INITCALL(7, bdev_init);

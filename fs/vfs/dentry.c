@@ -432,8 +432,8 @@ dentry_prune_children(struct dentry *d)
 	bury_all(dead);
 }
 
-/* The next dentry that the clock's hand condemns, killed; NULL after a full round. Requires: dcache_lock,
- * sequence odd. */
+/* The next dentry that the clock's hand condemns, killed; NULL after a full round. `only`: of this super, which
+ * is being unmounted; else of any that could be entered, and was. Requires: dcache_lock, sequence odd. */
 static struct dentry *
 clock_victim(struct super *only, uint32_t *looked)
 {
@@ -445,10 +445,16 @@ clock_victim(struct super *only, uint32_t *looked)
 		list_push_back(&clock, &d->clock);
 		if (d->refs || (only && d->sb != only))
 			continue;
-		if (d->used && !only)
+		if (d->used && !only) {
 			d->used = 0;
-		else if (kill_locked(d))
+			continue;
+		}
+		if (!only && !super_enter(d->sb))
+			continue;
+		if (kill_locked(d))
 			return d;
+		if (!only)
+			super_leave(d->sb);
 	}
 	return NULL;
 }
@@ -465,7 +471,10 @@ prune(struct super *only, int n)
 		dentry_change_end();
 		if (!d)
 			break;
+		struct super *sb = d->sb;
 		dentry_put(bury(d));
+		if (!only)
+			super_leave(sb);
 		done++;
 	}
 	return done;

@@ -22,6 +22,7 @@
 
 #include "fs/vfs/pcache.h"
 #include "fs/vfs/pool.h"
+#include "fs/vfs/super.h"
 #include "kern/boot/initcall.h"
 #include "kern/boot/print.h"
 #include "kern/trap/clock.h"
@@ -276,7 +277,9 @@ inode_prune(int n)
 	for (int looked = 0; looked < 4 * n && done < n; looked++) {
 		spin_lock(&inode_lock);
 		struct inode *ip = list_first(&unused, struct inode, lru_link);
-		bool clean = ip && !(ip->flags & (I_DIRTY | I_DIRTY_PAGES)) && !ip->ndirty;
+		bool clean = ip && !(ip->flags & (I_DIRTY | I_DIRTY_PAGES)) && !ip->ndirty &&
+			super_enter(ip->sb);
+		struct super *sb = ip ? ip->sb : NULL;
 		if (ip) {
 			list_remove(&ip->lru_link);
 			if (clean) {
@@ -291,6 +294,7 @@ inode_prune(int n)
 			break;
 		if (clean) {
 			inode_destroy(ip);
+			super_leave(sb);
 			done++;
 		}
 	}

@@ -66,13 +66,11 @@ void
 super_kill(struct super *sb)
 {
 	super_sync(sb, true);
+	super_end(sb);
 	dentry_prune_super(sb);
 	dentry_put(sb->root);
 	inode_evict_super(sb);
-	super_sync(sb, true);
-	mutex_lock(&sb->sync_lock);
-	sb->dead = true;
-	mutex_unlock(&sb->sync_lock);
+	super_sync_last(sb);
 	if (sb->ops->unmount)
 		sb->ops->unmount(sb);
 	super_unref(sb);

@@ -86,6 +86,7 @@ mount_new(struct fs_type *t, struct blockdev *bdev, const struct path *at, unsig
 		if (bdev)
 			sb->dev = bdev->devno;
 		sb->flags |= flags & MS_RDONLY;
+		super_live(sb);
 	}
 	if (!err)
 		err = mount_attach(at, sb, sb->root, flags & MOUNT_FLAGS, source, out);

@@ -2,8 +2,9 @@
  *
  * Idea.       Types register once and stay. A super is one file system in use: it exists from its type's
  *             mount() until the last mount of it is gone (mount.c), or for good (the kernel's own).
- * Interface.  fs_register, fs_find; super_new, super_next.
+ * Interface.  fs_register, fs_find; super_new, super_next; super_live, super_enter, super_leave, super_end.
  * Invariants. I1 sb->dev is unique and nonzero.  I2 a super in the list has refs > 0.
+ *             I3 while its file system is being set up or taken down nobody is inside.
  * Locks.      super_lock, RANK(7, 44): the lists and sb->refs reaching 0.
  */
 #include "fs/vfs/super.h"
@@ -73,7 +74,8 @@ super_new(struct fs_type *t, const struct super_ops *ops)
 	sb->root = NULL;
 	sb->refs = 1;
 	sb->max_size = INT64_MAX;
-	sb->uncached = sb->dead = false;
+	sb->uncached = false;
+	sb->inside = 0;
 	sb->nmounts = 0;
 	sb->priv = NULL;
 	spin_lock(&super_lock);
@@ -81,6 +83,43 @@ super_new(struct fs_type *t, const struct super_ops *ops)
 	list_push_back(&supers, &sb->link);
 	spin_unlock(&super_lock);
 	return sb;
+}
+
+/* ---- entering ---- */
+
+#define SUPER_LIVE (1u << 31)
+
+void
+super_live(struct super *sb)
+{
+	__atomic_fetch_or(&sb->inside, SUPER_LIVE, __ATOMIC_RELEASE);
+}
+
+/* Any context; something keeps the super itself: a reference, or the lock of a list with one of its objects. */
+bool
+super_enter(struct super *sb)
+{
+	uint32_t n = __atomic_load_n(&sb->inside, __ATOMIC_RELAXED);
+
+	while (n & SUPER_LIVE)
+		if (__atomic_compare_exchange_n(&sb->inside, &n, n + 1, false, __ATOMIC_ACQUIRE,
+			__ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
+void
+super_leave(struct super *sb)
+{
+	if (__atomic_sub_fetch(&sb->inside, 1, __ATOMIC_ACQ_REL) == 0)
+		waitq_wake_all(&sb->wait);
+}
+
+void
+super_end(struct super *sb)
+{
+	__atomic_fetch_and(&sb->inside, ~SUPER_LIVE, __ATOMIC_ACQ_REL);
+	wait_event(&sb->wait, !__atomic_load_n(&sb->inside, __ATOMIC_ACQUIRE), (void *)NULL);
 }
 
 void

@@ -6,8 +6,13 @@
 #include "fs/vfs/pagewrite.h"
 #include "fs/vfs/pcache.h"
 #include "fs/vfs/radix.h"
+#include "fs/vfs/super.h"
 #include "kern/boot/ktest.h"
 #include "kern/mem/kheap.h"
+#include "kern/proc/sched.h"
+#include "kern/proc/thread.h"
+#include "kern/proc/waitq.h"
+#include "kern/trap/clock.h"
 #include "lib/abi/errno.h"
 #include "lib/kern/string.h"
 
@@ -182,4 +187,152 @@ KTEST(7, vfs_open)
 	file_put(f);
 	CHECK_EQ(look(DIR "/made", 0), 0);
 	end();
+}
+
+/* ---- unmounting while reclaim is at work ---- */
+
+/* A file system whose evict takes as long as we like. */
+static struct {
+	struct waitq wq;
+	bool open;                 /* evict may end */
+	int evicting;
+	int torn;                  /* file systems unmounted with reclaim still inside */
+	int ended;                 /* threads */
+} slow = { .wq = WAITQ(slow.wq) };
+
+static void
+slow_evict(struct inode *ip)
+{
+	if (S_ISDIR(ip->mode))
+		return;
+	__atomic_add_fetch(&slow.evicting, 1, __ATOMIC_ACQ_REL);
+	waitq_wake_all(&slow.wq);
+	wait_event(&slow.wq, __atomic_load_n(&slow.open, __ATOMIC_ACQUIRE), (void *)NULL);
+	__atomic_sub_fetch(&slow.evicting, 1, __ATOMIC_ACQ_REL);
+}
+
+static void
+slow_unmount(struct super *sb)
+{
+	(void)sb;
+	slow.torn += __atomic_load_n(&slow.evicting, __ATOMIC_ACQUIRE) != 0;
+}
+
+static const struct super_ops slow_ops = { .evict = slow_evict, .unmount = slow_unmount };
+
+static struct inode *
+slow_inode(struct super *sb, uint64_t ino, uint32_t mode)
+{
+	struct inode *ip;
+
+	if (inode_get(sb, ino, &ip))
+		return NULL;
+	ip->mode = mode;
+	ip->nlink = 1;
+	inode_unlock_new(ip);
+	return ip;
+}
+
+static int
+slow_mount(struct fs_type *t, struct blockdev *bdev, unsigned long flags, const char *data,
+	struct super **out)
+{
+	(void)bdev, (void)flags, (void)data;
+	struct super *sb = super_new(t, &slow_ops);
+	struct inode *root = sb ? slow_inode(sb, 1, S_IFDIR | 0755) : NULL;
+
+	if (!root || super_set_root(sb, root)) {
+		if (sb)
+			super_free(sb);
+		return -ENOMEM;
+	}
+	*out = sb;
+	return 0;
+}
+
+static struct fs_type slow_type = { .name = "slow", .mount = slow_mount };
+
+static void
+thread_over(void)
+{
+	__atomic_add_fetch(&slow.ended, 1, __ATOMIC_ACQ_REL);
+	waitq_wake_all(&slow.wq);
+}
+
+static void
+slow_pruner(void *arg)
+{
+	(void)arg;
+	inode_prune(1 << 20);
+	thread_over();
+}
+
+static void
+slow_detacher(void *arg)
+{
+	struct mount *m = arg;
+
+	CHECK_EQ(mount_detach(m, false), 0);
+	mount_put(m);
+	thread_over();
+}
+
+static void
+count_thread(struct thread *t, void *arg)
+{
+	(void)t;
+	++*(int *)arg;
+}
+
+static int
+thread_count(void)
+{
+	int n = 0;
+
+	thread_each(count_thread, &n);
+	return n;
+}
+
+static void
+run_thread(void (*fn)(void *), void *arg)
+{
+	struct thread *t = thread_create("slow", fn, arg);
+
+	CHECK(t != NULL);
+	if (t)
+		thread_start(t);
+}
+
+/* Reclaim has taken an inode and its evict goes on: the file system may not be unmounted under it. */
+KTEST(7, vfs_unmount_waits_for_reclaim)
+{
+	struct path p;
+	int before = thread_count();
+
+	if (!fs_find("slow"))
+		fs_register(&slow_type);
+	slow.open = false;
+	slow.torn = slow.ended = 0;
+	inode_prune(1 << 20);
+	vfs_create(AT_FDCWD, DIR, S_IFDIR | 0777, 0, NULL);
+	CHECK_EQ(vfs_mount("none", DIR, "slow", 0, NULL), 0);
+	CHECK_EQ(path_lookup(AT_FDCWD, DIR, WALK_FOLLOW, &p), 0);
+	dentry_put(p.dentry);
+	struct inode *ip = slow_inode(p.mnt->sb, 2, S_IFREG | 0644);
+	CHECK(ip != NULL);
+	if (ip)
+		inode_put(ip);
+	run_thread(slow_pruner, NULL);
+	wait_event(&slow.wq, __atomic_load_n(&slow.evicting, __ATOMIC_ACQUIRE) == 1, (void *)NULL);
+	run_thread(slow_detacher, p.mnt);
+	thread_sleep_until(clock_ns() + 5 * 1000000, false);
+	CHECK_EQ(slow.torn, 0);
+	__atomic_store_n(&slow.open, true, __ATOMIC_RELEASE);
+	waitq_wake_all(&slow.wq);
+	wait_event(&slow.wq, __atomic_load_n(&slow.ended, __ATOMIC_ACQUIRE) == 2, (void *)NULL);
+	while (thread_count() > before)
+		thread_sleep_until(clock_ns() + 1000000, false);
+	CHECK_EQ(slow.torn, 0);
+	dentry_prune(1 << 20);
+	inode_prune(1 << 20);
 }

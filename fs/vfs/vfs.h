@@ -9,7 +9,7 @@
  *             rename must be atomic). In this order:
  *               RANK_VFS(80) file->pos_lock   (shared offsets)
  *               RANK_VFS(70) mount_lock       (the tree of mounts)
- *               RANK_VFS(65) sb->sync_lock    (sync against unmount)
+ *               RANK_VFS(65) sb->sync_lock    (one sync at a time)
  *               RANK_VFS(60) sb->ns           changes of names in one file system, and lookups that the
  *                                             name cache cannot answer
  *               RANK_VFS(50) inode->lock      size, truncate, writes; never held by reads and faults, never
@@ -70,15 +70,15 @@ struct super {
 	unsigned long flags;       /* [a] MS_RDONLY ... */
 	struct dentry *root;       /* [I] set by super_set_root */
 	struct mutex ns;           /* RANK_VFS(60) */
-	struct mutex sync_lock;    /* RANK_VFS(65): one sync at a time, and none after unmount */
+	struct mutex sync_lock;    /* RANK_VFS(65): one sync at a time */
 	uint32_t nmounts;          /* [mount_lock] */
-	bool dead;                 /* [sync_lock] unmounted */
+	uint32_t inside;           /* [a] super_enter: flusher and reclaim at work in it; SUPER_LIVE */
 	struct spinlock lock;      /* RANK(7, 40): lists */
 	struct list inodes;   /* [l] all cached inodes */
 	struct list dirty;    /* [l] inodes with dirty attributes or pages */
 	uint32_t refs;             /* [a] mounts and open uses */
 	uint32_t nwriteback;       /* [a] pages being written */
-	struct waitq wait;         /* nwriteback reached 0 */
+	struct waitq wait;         /* nwriteback or inside reached 0 */
 	uint64_t max_size;         /* [I] largest file, bytes; super_new: 2^63-1 */
 	bool uncached;             /* [I] names come and go by themselves (procfs): ask lookup every time */
 	void *priv;                /* file system's */

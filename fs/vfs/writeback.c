@@ -205,23 +205,36 @@ write_all_attributes(struct super *sb)
 	return err;
 }
 
+static int
+sync_inside(struct super *sb, bool wait)
+{
+	mutex_lock(&sb->sync_lock);
+	start_pages(sb);
+	if (wait)
+		wait_event(&sb->wait, !__atomic_load_n(&sb->nwriteback, __ATOMIC_ACQUIRE), (void *)NULL);
+	int err = write_all_attributes(sb);
+	int err2 = sb->ops->sync ? sb->ops->sync(sb, wait) : 0;
+	mutex_unlock(&sb->sync_lock);
+	return err ? err : err2;
+}
+
 /* Write what is dirty in one file system: pages, attributes, metadata (I3). wait: return when it is durable.
- * May sleep. */
+ * One that is just being mounted or unmounted sees to that itself. May sleep. */
 int
 super_sync(struct super *sb, bool wait)
 {
-	int err = 0, err2 = 0;
+	if (!super_enter(sb))
+		return 0;
+	int err = sync_inside(sb, wait);
+	super_leave(sb);
+	return err;
+}
 
-	mutex_lock(&sb->sync_lock);
-	if (!sb->dead) {
-		start_pages(sb);
-		if (wait)
-			wait_event(&sb->wait, !__atomic_load_n(&sb->nwriteback, __ATOMIC_ACQUIRE), (void *)NULL);
-		err = write_all_attributes(sb);
-		err2 = sb->ops->sync ? sb->ops->sync(sb, wait) : 0;
-	}
-	mutex_unlock(&sb->sync_lock);
-	return err ? err : err2;
+/* The same for its unmounting, after super_end. */
+void
+super_sync_last(struct super *sb)
+{
+	sync_inside(sb, true);
 }
 
 int
