@@ -2,7 +2,9 @@
  *
  * Idea.       Real disks are read and written at random places; the judge has their images. A disk of our own
  *             holds every request back and says what it was asked: the judge sees how the layer checks, cuts
- *             and joins. What should come out is known to the judge (labs/06-block/test_block.py).
+ *             and joins. What should come out is known to the judge (labs/06-block/test_block.py), which draws
+ *             every input again: what is drawn here depends on the seed and on nothing that is judged, and
+ *             in an order that C prescribes.
  * Interface.  OBSERVE (kern/boot/observe.h).
  */
 #include "kern/block/block.h"
@@ -87,14 +89,20 @@ pieces_sum(const struct bio_vec *vec, uint32_t nvec)
 	return sum;
 }
 
-/* The i-th of all devices. */
+/* The device before whose name i others come in the alphabet. */
 static struct blockdev *
 device_at(uint64_t i)
 {
-	struct blockdev *d = blockdev_next(NULL);
+	struct blockdev *d = NULL;
 
-	while (i-- && blockdev_next(d))
-		d = blockdev_next(d);
+	while ((d = blockdev_next(d))) {
+		uint64_t before = 0;
+
+		for (struct blockdev *e = NULL; (e = blockdev_next(e)); )
+			before += strcmp(e->name, d->name) < 0;
+		if (before == i)
+			break;
+	}
 	return d;
 }
 
@@ -128,8 +136,12 @@ OBSERVE(6, disk_io)
 
 	for (struct blockdev *d = NULL; (d = blockdev_next(d)); )
 		n++;
-	for (uint64_t i = observe_number(0); i > 0 && n && buf; i--)
-		disk_op(device_at(observe_below(n)), observe_number(1), buf, vec);
+	for (uint64_t i = observe_number(0); i > 0 && n && buf; i--) {
+		struct blockdev *d = device_at(observe_below(n));
+
+		if (d)
+			disk_op(d, observe_number(1), buf, vec);
+	}
 	for (struct blockdev *d = NULL; (d = blockdev_next(d)); )
 		observe("flush %s: %d", d->name, block_flush(d));
 	kfree(buf);
@@ -293,16 +305,16 @@ told_done(struct bio *b)
 	observe("done %lu: %d", (uint64_t)b->arg, b->error);
 }
 
-/* The device that is the i-th of those on our disks. */
+/* 0 to 5: one of our disks, whole, or partition 1 or 2 of it. */
 static struct blockdev *
 fake_device(int i)
 {
 	struct blockdev *d = NULL;
 
 	while ((d = blockdev_next(d)))
-		if ((d->disk == &fakes[0].d || d->disk == &fakes[1].d) && i-- == 0)
-			break;
-	return d;
+		if (d->disk == &fakes[i / 3].d && d->part_number == i % 3)
+			return d;
+	panic("the grader's disk has no partition %d", i % 3);
 }
 
 /* ---- what may be asked ---- */
@@ -335,11 +347,12 @@ static void
 check_one(uint64_t serial)
 {
 	struct bio_vec vec[4];
-	struct bio b = { .op = observe_below(8) ? observe_below(2) : BIO_FLUSH, .vec = vec, .done = told_done,
-		.dev = fake_device(observe_below(6)), .arg = (void *)serial };
+	struct bio b = { .vec = vec, .done = told_done, .arg = (void *)serial };
 	uint64_t bytes = 0;
 	uint32_t n;
 
+	b.op = observe_below(8) ? observe_below(2) : BIO_FLUSH;
+	b.dev = fake_device(observe_below(6));
 	b.nvec = observe_below(12) ? 1 + observe_below(3) : 0;
 	for (uint32_t i = 0; i < b.nvec; i++) {
 		vec[i] = (struct bio_vec){ (1 + i) << 24, random_len() };
@@ -367,33 +380,36 @@ OBSERVE(6, bio_checks)
 
 /* ---- neighbours ---- */
 
-/* A request that often continues the one before. */
+/* What one bio asks for. The bio belongs to the layer while it is out, so this is kept apart. */
+struct ask {
+	enum bio_op op;
+	struct blockdev *dev;
+	uint64_t sector;
+	uint32_t n;                        /* sectors */
+};
+
+/* Often continues the one before. */
 static void
-merge_one(struct bio *b, struct bio_vec *vec, const struct bio *last, uint64_t serial, uint32_t most_vec,
-	uint32_t most)
+ask_draw(struct ask *a, const struct ask *last, struct bio_vec *vec, uint32_t nvec, uint32_t most)
 {
 	bool follows = last && observe_below(5);
-	uint32_t n = 0;
 
-	*b = (struct bio){ .op = last && observe_below(6) ? last->op : observe_below(2), .vec = vec,
-		.done = told_done, .dev = follows ? last->dev : fake_device(observe_below(6)), .arg = (void *)serial };
-	if (follows && b->dev->disk == b->dev && observe_below(4) == 0)
-		b->dev = &fakes[b->dev == &fakes[0].d].d;        /* the next sector, but of the other disk */
-	b->nvec = 1 + observe_below(most_vec);
-	for (uint32_t i = 0; i < b->nvec; i++) {
-		uint32_t len = 1 + observe_below(most / most_vec);
+	a->op = last && observe_below(6) ? last->op : observe_below(2);
+	a->dev = follows ? last->dev : fake_device(observe_below(6));
+	if (follows && a->dev->disk == a->dev && observe_below(4) == 0)
+		a->dev = &fakes[a->dev == &fakes[0].d].d;        /* the next sector, but of the other disk */
+	a->n = 0;
+	for (uint32_t i = 0; i < nvec; i++) {
+		uint32_t len = 1 + observe_below(most);
 
 		vec[i] = (struct bio_vec){ (1 + observe_below(4)) << 20, SECTOR_SIZE * len };
-		n += len;
+		a->n += len;
 	}
-	b->sector = follows ? last->sector + last->nsect + (observe_below(8) == 0) :
-		observe_below(b->dev->nsectors / 2);
-	if (b->sector + n > b->dev->nsectors)
-		b->sector = 0;
+	a->sector = follows ? last->sector + last->n + (observe_below(8) == 0) : observe_below(a->dev->nsectors / 2);
+	if (a->sector + a->n > a->dev->nsectors)
+		a->sector = 0;
 	if (observe_below(16) == 0)
-		*b = (struct bio){ .op = BIO_FLUSH, .dev = b->dev, .done = told_done, .arg = (void *)serial };
-	observe("bio %lu on %s op %d sector %lu count %u pieces %u", serial, b->dev->name, b->op, b->sector,
-		b->op == BIO_FLUSH ? 0 : n, b->nvec);
+		*a = (struct ask){ .op = BIO_FLUSH, .dev = a->dev };
 }
 
 static void
@@ -401,19 +417,27 @@ merge_round(uint64_t serial, uint32_t most_vec, uint32_t most, bool fails)
 {
 	static struct bio bios[SERIALS];
 	static struct bio_vec vec[SERIALS][4];
+	static struct ask asks[SERIALS];
 	int n = 4 + observe_below(SERIALS - 4);
 
 	block_plug();
 	for (int i = 0; i < n; i++) {
-		struct bio *last = i && bios[i - 1].op != BIO_FLUSH ? &bios[i - 1] : NULL;
+		struct ask *last = i && asks[i - 1].op != BIO_FLUSH ? &asks[i - 1] : NULL, *a = &asks[i];
+		uint32_t nvec = 1 + observe_below(most_vec);
 
-		merge_one(&bios[i], vec[i], last, serial + i, most_vec, most);
+		ask_draw(a, last, vec[i], nvec, most / most_vec);
+		if (a->op == BIO_FLUSH)
+			nvec = 0;
+		bios[i] = (struct bio){ .op = a->op, .dev = a->dev, .sector = a->sector, .nvec = nvec,
+			.vec = nvec ? vec[i] : NULL, .done = told_done, .arg = (void *)(serial + i) };
+		observe("bio %lu on %s op %d sector %lu count %u pieces %u", serial + i, a->dev->name, a->op,
+			a->sector, a->n, nvec);
 		bio_submit(&bios[i]);
 	}
 	for (int i = 0; i < 2; i++) {
-		const struct bio *b = &bios[observe_below(n)];
+		const struct ask *a = &asks[observe_below(n)];
 
-		fakes[i].bad = fails && b->dev->disk == &fakes[i].d ? b->dev->start + b->sector : ~0ul;
+		fakes[i].bad = fails && a->dev->disk == &fakes[i].d ? a->dev->start + a->sector : ~0ul;
 		observe("bad %s %lu", fakes[i].d.name, fakes[i].bad);
 	}
 	observe("unplug");

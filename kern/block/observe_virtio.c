@@ -3,7 +3,9 @@
  * Idea.       The device's side of a ring is played here: it looks at what is offered as a device would,
  *             follows the descriptors, answers in its own order, and sometimes lies. Reported is what was
  *             asked, what the device found, and what came back; what should is known to the judge
- *             (labs/06-block/test_block.py).
+ *             (labs/06-block/test_block.py). It draws every input again, from the same seed and in the same
+ *             order: so each call of observe_below() is a statement of its own, or a condition, for C does
+ *             not say which argument or initializer is computed first.
  * Interface.  OBSERVE (kern/boot/observe.h).
  */
 #include "kern/block/pci.h"
@@ -246,10 +248,12 @@ tell_lie(int kind)
 OBSERVE(6, virtq_lies)
 {
 	for (int kind = 0; kind < 8; kind++) {
+		bool event_idx = observe_below(2);
+		uint16_t start = observe_random();
 		uint64_t cookie;
 
 		observe("queue");
-		device_new(32, false, observe_below(2), observe_random());
+		device_new(32, false, event_idx, start);
 		for (int n = 2 + observe_below(3); n > 0; n--) {
 			request(1, 2);
 			device_look();
@@ -279,17 +283,17 @@ OBSERVE(6, virtq_torn)
 {
 	char *top = kstack_alloc();         /* nothing is mapped behind it */
 	struct virtq_buf b[2] = { { 4096, 16 }, { 8192, 512 } };
-	int slot = observe_below(8);
+	uint16_t start = observe_random(), slot = start % VIRTQ_MAX;
 
-	device_new(8, observe_number(0) == 0, false, slot);
+	device_new(VIRTQ_MAX, observe_number(0) == 0, false, start);
 	if (observe_number(0) == 1)
 		dev.q->desc = (struct vring_desc *)top;
 	if (observe_number(0) == 2) {
 		dev.q->avail = (struct vring_avail *)(top - 4 - 2 * slot);
 		dev.q->avail->flags = 0;
-		dev.q->avail->idx = slot;
+		dev.q->avail->idx = start;
 	}
-	observe("index %d at %lx", slot, (uint64_t)&dev.q->avail->idx);
+	observe("index %u at %lx", start, (uint64_t)&dev.q->avail->idx);
 	virtq_add(dev.q, b, 1, 1, &b, observe_number(0) == 0 ? (struct vring_desc *)top : NULL);
 	observe("survived");
 }
@@ -362,7 +366,9 @@ OBSERVE(6, virtio_features)
 		uint64_t want = observe_random() & ~VIRTIO_F_VERSION_1, got = 0;
 		int err;
 
-		fake.features = observe_random() | (observe_below(4) ? VIRTIO_F_VERSION_1 : 0);
+		fake.features = observe_random();
+		if (observe_below(4))
+			fake.features |= VIRTIO_F_VERSION_1;
 		fake.refuses = observe_below(4) == 0;
 		fake.status = VIRTIO_ACK | VIRTIO_DRIVER;
 		observe("device %lx want %lx refuses %d", fake.features, want, fake.refuses);
@@ -411,8 +417,6 @@ OBSERVE(6, pci_devices)
 		observe("device %d %d %d id %x %x", d->bus, d->dev, d->fn, d->vendor, d->device);
 		for (int i = 0; i < 6; i++)
 			observe("bar %d at %lx len %lx io %d", i, d->bar[i], d->bar_len[i], d->bar_io[i]);
-		for (int off = 0; off < 256; off += 4)
-			observe("word %d %08x", off, pci_read32(d, off));
 		show_caps(d);
 	}
 	observe("nobody");

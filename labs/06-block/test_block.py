@@ -1,5 +1,7 @@
 """Judges of lab 6: images of disks made here and compared with what the kernel found; a model of the ring; the device's side of
-everything (kern/block/observe_virtio.c, observe_block.c)."""
+everything (kern/block/observe_virtio.c, observe_block.c).
+
+What the guest draws is drawn here again, in the same order: no record is believed to speak of other inputs than these."""
 
 import os
 import re
@@ -12,6 +14,7 @@ from grade.eclipse.qemu import disk_args
 
 EIO, ENXIO, ENODEV, ENOSPC, EROFS = 5, 6, 19, 28, 30
 SECTOR = 512
+IO_SECTORS, IO_PIECES = 300, 48   # of a request of observe_block.c, at most
 MINORS = 16                       # a disk and its partitions 1 to 15 have device numbers
 NEXT, WRITE, INDIRECT = 1, 2, 4
 MASK = (1 << 64) - 1
@@ -33,6 +36,26 @@ def numbers(line):
     return [int(x) for x in re.findall(r"(?<![\w-])-?\d+\b", line)]
 
 
+class Script:
+    """The records of an observation, taken one after the other."""
+
+    def __init__(self, run, lines):
+        self.run, self.lines, self.at = run, lines, 0
+
+    def coming(self):
+        return self.lines[self.at] if self.at < len(self.lines) else "(nothing more was told)"
+
+    def next(self):
+        self.at += 1
+        return self.lines[self.at - 1] if self.at <= len(self.lines) else "(nothing more was told)"
+
+    def expect(self, want, what):
+        self.run.equal(self.next(), want, what)
+
+    def over(self):
+        self.run.check(self.at == len(self.lines), "wrong", f"more is told than was asked for: {self.coming()}")
+
+
 def noise(random, n):
     return b"".join(random.next().to_bytes(8, "little") for _ in range((n + 7) // 8))[:n]
 
@@ -52,10 +75,26 @@ def pci_machine(run):
     return run.observe("pci_devices", extra=extra, icount=False, archive=False, hold=True)
 
 
-def pci_functions(obs):
-    """[((bus, dev, fn), lines)] of what the kernel found."""
-    lines = obs.lines[:obs.lines.index("nobody")]
-    return [(tuple(numbers(line)[:3]), more) for line, more in split(lines, "device")]
+def pci_functions(run, obs):
+    """[((bus, dev, fn), lines)] of what the kernel found: all that QEMU has."""
+    script = Script(run, obs.lines)
+    told = []
+    while script.coming() not in ("nobody", "(nothing more was told)"):
+        told.append(script.next())
+    found = split(told, "device")
+    want = {(bus["bus"], d["slot"], d["function"]): "id %x %x" % (d["id"]["vendor"], d["id"]["device"])
+            for bus in obs.machine.qmp("query-pci") for d in bus["devices"]}
+    run.equal({tuple(numbers(line)[:3]): line[line.index("id"):] for line, _ in found}, want,
+              "the functions (bus, device, function) in the machine, with vendor and device")
+    return [(tuple(numbers(line)[:3]), more) for line, more in found]
+
+
+def pci_byte(machine, where, off):
+    """A byte of the configuration space, read by QEMU itself."""
+    bus, dev, fn = where
+    words = f"o /w 0xcf8 {1 << 31 | bus << 16 | dev << 11 | fn << 8 | off & 0xfc:#x}", "i /w 0xcfc"
+    answer = [machine.qmp("human-monitor-command", **{"command-line": w}) for w in words][-1]
+    return int(answer.split("=")[1], 16) >> 8 * (off & 3) & 0xff
 
 
 def test_pci_registers(run: Run):
@@ -67,7 +106,7 @@ def test_pci_registers(run: Run):
             where = bus["bus"], d["slot"], d["function"]
             want[where] = {r["bar"]: (r["address"], r["size"], int(r["type"] == "io")) for r in d["regions"]
                            if r["bar"] < 6 and r["address"] > 0}
-    for where, lines in pci_functions(obs):
+    for where, lines in pci_functions(run, obs):
         got = {}
         for m in (re.fullmatch(r"bar (\d) at (\w+) len (\w+) io (\d)", line) for line in lines):
             if m and int(m[3], 16):
@@ -78,14 +117,13 @@ def test_pci_registers(run: Run):
 
 
 def test_pci_capabilities(run: Run):
-    """Capabilities, compared with the raw configuration space; and a device that is not there: a list in a circle."""
+    """Capabilities, compared with what QEMU reads there; and a device that is not there: a list in a circle."""
     obs = pci_machine(run)
-    for where, lines in pci_functions(obs):
-        config = b"".join(int(x.split()[2], 16).to_bytes(4, "little") for x in lines if x.startswith("word"))
-        want, at = [], config[0x34] & ~3
-        while config[6] & 0x10 and at >= 0x40 and len(want) < 48:
-            want.append((config[at], at))
-            at = config[at + 1] & ~3
+    for where, lines in pci_functions(run, obs):
+        want, at = [], pci_byte(obs.machine, where, 0x34) & ~3
+        while pci_byte(obs.machine, where, 6) & 0x10 and at >= 0x40 and len(want) < 48:
+            want.append((pci_byte(obs.machine, where, at), at))
+            at = pci_byte(obs.machine, where, at + 1) & ~3
         got = [tuple(numbers(x)) for x in lines if x.startswith("cap")]
         order = [c for i in range(32) for c in want if c[0] == i]
         run.equal(got, order, "the capabilities (id, offset) of the device at %d:%d.%d" % where)
@@ -95,10 +133,14 @@ def test_pci_capabilities(run: Run):
 # ---------------------------------------------------------------- VirtIO: features and queues
 
 def test_virtio_features(run: Run):
-    version = 1 << 32
-    for line, told in split(run.observe("virtio_features").lines, "device"):
-        m = re.fullmatch(r"device (\w+) want (\w+) refuses (\d)", line)
-        has, want, refuses = int(m[1], 16), int(m[2], 16), m[3] == "1"
+    version, random = 1 << 32, Random(run.seed)
+    groups = split(run.observe("virtio_features").lines, "device")
+    run.equal(len(groups), 24, "devices that were agreed with")
+    for line, told in groups:
+        want, has = random.next() & ~version, random.next()
+        has |= version if random.below(4) else 0
+        refuses = random.below(4) == 0
+        run.equal(line, f"device {has:x} want {want:x} refuses {int(refuses)}", "the device that was to be agreed with")
         both = has & (want | version)
         good = bool(has & version) and not refuses
         run.equal(told[-1], f"agreed {both if good else 0:x}: {0 if good else -ENODEV}", f"the end of an agreement: {line}")
@@ -116,8 +158,16 @@ def test_virtio_features(run: Run):
 
 def test_virtio_queues(run: Run):
     """The largest queue that both sides can have; nothing is left behind when the device does not take it."""
-    for line, told in split(run.observe("virtio_queues").lines, "device"):
-        index, most, start, indirect, event = numbers(line)
+    random = Random(run.seed)
+    groups = split(run.observe("virtio_queues").lines, "device")
+    run.equal(len(groups), 40, "devices that a queue was made for")
+    for line, told in groups:
+        features, index = random.next(), random.below(8)
+        most = random.below(700) if random.below(5) else random.below(3) * 32768 & 0xffff
+        start = 0 if random.below(4) else -EIO
+        indirect, event = features >> 28 & 1, features >> 29 & 1
+        run.equal(line, f"device {index} max {most} start {start} features {indirect} {event}",
+                  "the device that a queue was made for")
         size = max((1 << i for i in range(9) if 1 << i <= most), default=0)
         want = [f"start {index} size {size} indirect {indirect} event {event}"] if most else []
         run.equal([x for x in told if x.startswith("start")], want, f"the queue handed over: {line}")
@@ -128,35 +178,53 @@ def test_virtio_queues(run: Run):
 # ---------------------------------------------------------------- the ring
 
 class Ring:
-    """What is in flight, and what must follow from each step."""
+    """What is in flight, and what must follow from each step. The steps are drawn as observe_virtio.c draws them."""
 
-    def __init__(self, run, size, indirect, event, start):
-        self.run, self.size, self.indirect, self.event = run, size, indirect, event
+    def __init__(self, run, random, script, size, indirect, event, start):
+        self.run, self.script, self.size, self.indirect, self.event = run, script, size, indirect, event
+        self.random, self.below = random, random.below
         self.flying, self.answered = {}, []        # head: (serial, descriptors, room); heads that the device is done with
+        self.held = []                             # heads that the device has
         self.free, self.idx, self.kicked = size, start, start
-        self.waits = []                            # requests that must be offered now: (serial, n_out, pieces, table)
+        self.waits = []                            # requests that must be offered now: (serial, descriptors, pieces)
+        self.serial = 0
 
-    def add(self, line, lines):
-        serial, n_out, n_in, table, err = numbers(line)
+    def draw(self, n_out, n_in):
+        """The next request: (whether it brings a table, its pieces)."""
+        self.serial += 1
+        table = int(self.below(4) > 0)
+        return table, [(4096 + self.below(1 << 34), 1 + self.below(1 << 20)) for _ in range(n_out + n_in)]
+
+    def add(self, n_out, n_in):
+        table, pieces = self.draw(n_out, n_in)
         need = 1 if table and self.indirect else n_out + n_in
-        want = 0 if need <= self.free else -ENOSPC
-        self.run.equal(err, want, f"virtq_add of {need} descriptors when {self.free} are free")
+        err = 0 if need <= self.free else -ENOSPC
+        self.script.expect(f"add {self.serial} out {n_out} in {n_in} table {table}: {err}",
+                           f"virtq_add of {need} descriptors when {self.free} are free")
         if err:
             return
-        pieces = [lines.pop(0).split()[1:] for _ in range(n_out + n_in)]
-        self.waits.append((serial, need, [(a, n, WRITE if i >= n_out else 0) for i, (a, n) in enumerate(pieces)]))
+        for addr, n in pieces:
+            self.script.expect(f"piece {addr:x} {n}", f"a piece of request {self.serial}")
+        self.waits.append((self.serial, need, [(f"{addr:x}", str(n), WRITE if i >= n_out else 0)
+                                               for i, (addr, n) in enumerate(pieces)]))
         self.free -= need
         self.idx = (self.idx + 1) & 0xffff
 
-    def offer(self, line, lines):
+    def look(self):
+        """The device takes in what is offered."""
+        while self.script.coming().startswith("offer"):
+            self.offer(self.script.next())
+        self.run.equal(len(self.waits), 0, "requests that the device was not offered")
+
+    def offer(self, line):
         head = numbers(line)[0]
         if not self.waits:
             self.run.fail("wrong", "the device is offered something that nobody asked for", line)
         serial, need, pieces = self.waits.pop(0)
         used = {i for _, ds, _ in self.flying.values() for i in ds}
         chain, shown = [], []
-        while lines and lines[0].split()[0] in ("desc", "entry", "astray", "no"):
-            shown.append(lines.pop(0))
+        while self.script.coming().split()[0] in ("desc", "entry", "astray", "no"):
+            shown.append(self.script.next())
             word, *rest = shown[-1].split()
             if word in ("astray", "no"):
                 self.run.fail("wrong", "the links of a chain lead astray", *shown)
@@ -174,47 +242,73 @@ class Ring:
         if both or len(set(chain)) < len(chain):
             self.run.fail("wrong", f"request {serial} uses descriptor {min(both or chain)}, which is in use")
         self.flying[head] = serial, chain, sum(int(n) for _, n, w in pieces if w)
+        self.held.append(head)
 
-    def get(self, line):
-        serial, n = numbers(line)
+    def answer(self, head, length):
+        self.script.expect(f"answer {head} len {length}", "the device's answer")
+        self.answered.append((head, length))
+
+    def finish(self):
+        """The device is done with one of those that it has."""
+        if self.held:
+            i = self.below(len(self.held))
+            head, last = self.held[i], self.held.pop()
+            self.held[i:i + 1] = [last] if i < len(self.held) else []
+            self.answer(head, self.below(self.flying[head][2] + 1))
+
+    def bend(self):
+        if self.held:
+            self.below(len(self.held))
+            self.random.next()
+
+    def take(self):
         if not self.answered:
-            self.run.equal(serial, 0, "the request that virtq_get returns when nothing is finished (0: none)")
-            return
-        head, length = self.answered.pop(0)
-        want, chain, _ = self.flying.pop(head)
-        self.run.equal((serial, n), (want, length), "the finished request, and the bytes that the device wrote")
-        self.free += len(chain)
-
-    def kick(self, line):
-        idx, event, flags, told = numbers(line)
-        self.run.equal(idx, self.idx, "the index that the device sees")
-        if self.event:
-            want = (idx - event - 1) & 0xffff < (idx - self.kicked) & 0xffff
+            self.script.expect("get 0 len 0", "what virtq_get returns when nothing is finished")
         else:
-            want = idx != self.kicked and not flags & 1
-        self.run.equal(told, int(want), "virtq_kick, when the index went from %d to %d and the device asked %s"
-                       % (self.kicked, idx, f"to be told at {event}" if self.event else f"with flags {flags}"))
-        self.kicked = idx
+            head, length = self.answered.pop(0)
+            want, chain, _ = self.flying.pop(head)
+            self.script.expect(f"get {want} len {length}", "the finished request, and the bytes that the device wrote")
+            self.free += len(chain)
+        self.counts(" broken 0")
 
-    def play(self, lines):
-        lines = list(lines)
-        while lines:
-            line = lines.pop(0)
-            word = line.split()[0]
-            if word == "add":
-                self.add(line, lines)
-            elif word == "offer":
-                self.offer(line, lines)
-            elif word == "answer":
-                self.answered.append(tuple(numbers(line)))
-            elif word == "get":
-                self.get(line)
-            elif word == "kick":
-                self.kick(line)
-            elif word == "free":
-                self.run.equal(numbers(line)[:2], [self.free, len(self.flying)], "descriptors free, and requests in flight")
-                self.run.check("broken 1" not in line, "wrong", "the queue was declared broken though the device is honest")
-                self.run.equal(len(self.waits), 0, "requests that the device was not offered")
+    def counts(self, broken=""):
+        line = self.script.next()
+        self.run.check("broken 1" not in line, "wrong", "the queue was declared broken though the device is honest")
+        self.run.equal(line, f"free {self.free} flying {len(self.flying)}{broken}",
+                       "descriptors free, and requests in flight")
+
+    def add_any(self):
+        n_out, n_in = self.below(4), self.below(4)
+        self.add(n_out + (not n_in), n_in)
+        self.look()
+        self.counts()
+
+    def kick(self):
+        event = self.idx + self.below(24) - 16 & 0xffff
+        if self.below(8) == 0:
+            event = self.random.next() & 0xffff
+        flags = self.below(2)
+        if self.event:
+            rings = (self.idx - event - 1) & 0xffff < (self.idx - self.kicked) & 0xffff
+        else:
+            rings = self.idx != self.kicked and not flags
+        self.script.expect(f"kick idx {self.idx} event {event} flags {flags}: {int(rings)}",
+                           "virtq_kick, when the index went from %d to %d and the device asked %s"
+                           % (self.kicked, self.idx, f"to be told at {event}" if self.event else f"with flags {flags}"))
+        self.kicked = self.idx
+
+    def play(self, steps, what):
+        for _ in range(steps):
+            step = 1 << self.below(5) & what
+            if step == KICKS:
+                self.kick()
+            elif step == BENDS:
+                self.bend()
+            elif step:
+                doing, most = {ADDS: (self.add_any, 4), ANSWERS: (self.finish, 3), GETS: (self.take, 4)}[step]
+                for _ in range(1 + self.below(most)):
+                    doing()
+        self.script.over()
 
 
 ADDS, ANSWERS, GETS, KICKS, BENDS = 1, 2, 4, 8, 16
@@ -222,7 +316,7 @@ ADDS, ANSWERS, GETS, KICKS, BENDS = 1, 2, 4, 8, 16
 
 def play(run, size, indirect, event, start, steps, what):
     obs = run.observe("virtq_play", arg=f"{size},{indirect},{event},{start},{steps},{what}", archive=False)
-    Ring(run, size, indirect, event, start).play(obs.lines)
+    Ring(run, Random(run.seed), Script(run, obs.lines), size, indirect, event, start).play(steps, what)
 
 
 def test_ring_chains(run: Run):
@@ -264,33 +358,80 @@ LIES = ["an id beyond the queue", "a huge id", "an id in the middle of a chain",
         "a huge length", "an index that runs ahead", "the same id twice", "an index without answers"]
 
 
+def lie(ring, kind):
+    """What the device says, drawn as by tell_lie(): (id, length)."""
+    below, head = ring.below, ring.held[0]
+    _, chain, room = ring.flying[head]
+    if kind == 0:
+        return ring.size * (1 + below(3)) + head, 0
+    if kind == 1:
+        return 0xffffffff - below(3), 0
+    if kind == 2:
+        return chain[1], 0
+    if kind == 3:
+        return head, room + 1 + below(1000)
+    if kind == 4:
+        return head, 0xffffffff - below(3)
+    if kind == 7:
+        below(30000)
+        return "none", 0
+    return head, 0 * (kind == 5 and below(100))
+
+
+def judge_lie(run, ring, kind):
+    script, what = ring.script, f"when a device tells {LIES[kind]}"
+
+    def nothing():
+        got = numbers(script.next())[:1]
+        run.equal(got, [0], f"what virtq_get returns {what} (0: nothing)")
+        return script.next()
+
+    script.expect(f"lie {kind}", "the lie that is told")
+    head, length = lie(ring, kind)
+    if kind == 6:                                  # the first answer is honest
+        ring.answer(head, length)
+        ring.take()
+    script.expect(f"answer {head} len {length}", "the device's answer")
+    nothing()
+    script.expect(f"answer {ring.held[0]} len 0", "the device's answer")
+    run.check(nothing().endswith("broken 1"), "wrong", f"the queue is not broken {what}")
+    script.expect("then", "what is told")
+    table, _ = ring.draw(1, 1)
+    script.expect(f"add {ring.serial} out 1 in 1 table {table}: {-EIO}", f"virtq_add {what}")
+    cancelled = []
+    while script.coming().startswith("cancel"):
+        cancelled += numbers(script.next())
+    run.equal(sorted(cancelled), sorted(serial for serial, *_ in ring.flying.values()),
+              f"requests that virtq_cancel finds {what}")
+
+
 def test_ring_lies(run: Run):
     """A device that lies is found out, once; nothing is believed any more, and nothing is lost."""
-    for kind, (_, lines) in enumerate(split(run.observe("virtq_lies", archive=False).lines, "queue")):
-        at, end = lines.index(f"lie {kind}"), lines.index("then")
-        before, after, rest = lines[:at], lines[at:end], lines[end:]
-        made = {numbers(x)[0] for x in before if x.startswith("add")}
-        gone = {numbers(x)[0] for x in before if x.startswith("get")}
-        gets = [numbers(x)[0] for x in after if x.startswith("get")]
-        what = f"when a device tells {LIES[kind]}"
-        if kind == 6:
-            run.check(gets[0] in made - gone, "wrong", f"virtq_get returned {gets[0]}, {what}; its first answer was honest")
-            gone.add(gets.pop(0))
-        run.equal(gets, [0] * len(gets), f"what virtq_get returns {what} (0: nothing)")
-        run.check(after[-1].endswith("broken 1"), "wrong", f"the queue is not broken {what}")
-        run.equal(numbers(rest[1])[-1], -EIO, f"virtq_add {what}")
-        cancelled = sorted(numbers(x)[0] for x in rest if x.startswith("cancel"))
-        run.equal(cancelled, sorted(made - gone), f"requests that virtq_cancel finds {what}")
+    random, script = Random(run.seed), Script(run, run.observe("virtq_lies", archive=False).lines)
+    for kind in range(len(LIES)):
+        script.expect("queue", "what is told")
+        event, start = random.below(2), random.next() & 0xffff
+        ring = Ring(run, random, script, 32, 0, event, start)
+        for _ in range(2 + random.below(3)):
+            ring.add(1, 2)
+            ring.look()
+        if random.below(2):
+            ring.finish()
+            ring.take()
+        judge_lie(run, ring, kind)
+    script.over()
 
 
 def test_ring_order(run: Run):
     """First the descriptors, then the ring's entry, then the index: memory that is missing shows it."""
     for part, what in enumerate(("the indirect table", "the descriptors", "the entry in the ring of offers")):
         obs = run.observe("virtq_torn", arg=part, ends="panic", hold=True, archive=False)
-        m = obs.all(r"index (\d+) at (\w+)")[0]
-        seen = obs.number(int(m[2], 16), 2)
-        run.check(seen == int(m[1]), "wrong", f"the index had moved before {what} had been written: the device may be faster",
-                  f"expected {m[1]} still, when the add dies on the way", f"seen     {seen}")
+        told, at = obs.numbers(r"index (\w+) at (\w+)", base=16)
+        start = Random(run.seed).next() & 0xffff
+        run.equal(f"{told:x}", str(start), "the index before the add")
+        seen = obs.number(at, 2)
+        run.check(seen == start, "wrong", f"the index had moved before {what} had been written: the device may be faster",
+                  f"expected {start} still, when the add dies on the way", f"seen     {seen}")
 
 
 # ---------------------------------------------------------------- partition tables
@@ -586,60 +727,161 @@ def test_gpt_lies(run: Run):
 
 # ---------------------------------------------------------------- requests: what is asked, cut and joined
 
-def fake_disks(lines):
-    """{name: (start, sectors, readonly)}"""
-    return {x.split()[1]: tuple(numbers(x)) for x in lines if x.startswith("disk ")}
+class FakeDisks:
+    """The two disks that hold requests back, as observe_block.c draws them: {name: (start, sectors, readonly)}."""
+
+    def __init__(self, run, lines, sizes):
+        """sizes: draws one of them."""
+        self.run, self.random, self.of = run, Random(run.seed), {}
+        for i, (name, readonly) in enumerate((("sda", 0), ("sdb", 1))):
+            n, readonly = sizes(self.random), int(readonly and sizes is large)
+            start, size = 1 + self.random.below(n // 4), 1 + self.random.below(n // 4)
+            self.of |= {name: (0, n, readonly), f"{name}1": (start, size, readonly),
+                        f"{name}2": (n // 2 + start, size, readonly)}
+        self.names = list(self.of)
+        told = {x.split()[1]: tuple(numbers(x)) for x in lines if x.startswith("disk ")}
+        run.equal(told, self.of, "the disks and partitions (start, sectors, read-only)")
+
+    def finish(self, lines):
+        """Each request that reached a driver was completed by chance."""
+        for line in lines:
+            if line.startswith("driver"):
+                self.random.next()
+
+
+def large(random):
+    return (1 << 25) + random.below(1 << 30)
+
+
+def small(random):
+    return 4096 + random.below(4096)
+
+
+def draw_len(below):
+    """random_len() of observe_block.c"""
+    kind = below(12)
+    if kind == 0:
+        return below(SECTOR)
+    if kind == 1:
+        return SECTOR + 1 + below(SECTOR)
+    return (1 << 32) - SECTOR if kind == 2 else SECTOR * (1 + below(8))
+
+
+def draw_sector(below, start, size, n):
+    """random_sector() of observe_block.c"""
+    kind = below(6)
+    return (lambda: size - n, lambda: size - n + 1 + below(3), lambda: size + below(2) * start,
+            lambda: -1 - below(2 * n), lambda: -start, lambda: below(size))[kind]() & MASK
+
+
+def draw_check(disks, serial, gone):
+    """(device, op, sector, bytes of the pieces, what the guest tells of it)"""
+    below = disks.random.below
+    op = below(2) if below(8) else 2
+    name = disks.names[below(6)]
+    lens = [draw_len(below) for _ in range(1 + below(3) if below(12) else 0)]
+    start, size, _ = disks.of[name]
+    sector = draw_sector(below, start, size, max(1, sum(lens) // SECTOR))
+    shown = " ".join(str(x) for x in (lens + [0, 0, 0])[:3])
+    return name, op, sector, lens, (f"bio {serial} on {name} op {op} sector {sector} pieces {len(lens)}: {shown} "
+                                    f"gone {int(name.startswith(gone))}")
+
+
+def judge_check(run, disks, bio, told):
+    """One request: its result, and what the driver was asked."""
+    name, op, sector, lens, line = bio
+    start, size, readonly = disks.of[name]
+    n, wrong = sum(lens) // SECTOR, set()
+    if line.endswith("gone 1"):
+        wrong.add(-ENXIO)
+    if op < 2 and (not lens or any(x == 0 or x % SECTOR for x in lens) or sector >= size or n > size - sector):
+        wrong.add(-EIO)
+    if op == 1 and readonly:
+        wrong.add(-EROFS)
+    got = [numbers(x)[-1] for x in told if x.startswith("done")]
+    run.equal(len(got), 1, f"completions of {line}")
+    if wrong:
+        run.check(got[0] in wrong, "wrong", f"the result of {line}: that device has {size} sectors",
+                  f"expected {' or '.join(map(str, sorted(wrong)))}", f"seen     {got[0]}")
+    run.equal(got[0] if not wrong else 0, 0, f"the result of {line}: that device has {size} sectors")
+    drives = [tuple(int(y) for y in re.findall(r" (\d+)", x)) for x in told if x.startswith("driver")]
+    if wrong or op == 2:
+        run.equal(len(drives), int(not wrong), f"requests to the driver for {line}")
+        return
+    at = start + sector
+    for d_op, d_sector, count, pieces, nbytes in drives:
+        run.equal((d_op, d_sector, count), (op, at, nbytes // SECTOR),
+                  f"what the driver is asked (op, sector, count) for {line}")
+        at += count
+    run.equal(at, start + sector + n, f"the end of what the driver is asked for {line}")
 
 
 def test_bio_checks(run: Run):
     """Random requests around the ends of disks and partitions: what is refused, and what reaches the driver."""
-    lines = run.observe("bio_checks", archive=False).lines
-    devices = fake_disks(lines)
-    for line, told in split(lines, "bio"):
-        m = re.fullmatch(r"bio \d+ on (\w+) op (\d) sector (\d+) pieces (\d+): (\d+) (\d+) (\d+) gone (\d)", line)
-        start, size, readonly = devices[m[1]]
-        op, sector, nvec, *lens = (int(x) for x in m.groups()[1:7])
-        n, gone, wrong = sum(lens) // SECTOR, m[8] == "1", set()
-        if gone:
-            wrong.add(-ENXIO)
-        if op < 2 and (not nvec or any(x == 0 or x % SECTOR for x in lens[:nvec]) or sector >= size or n > size - sector):
-            wrong.add(-EIO)
-        if op == 1 and readonly:
-            wrong.add(-EROFS)
-        got = [numbers(x)[-1] for x in told if x.startswith("done")]
-        run.equal(len(got), 1, f"completions of {line}")
-        if wrong:
-            run.check(got[0] in wrong, "wrong", f"the result of {line}: that device has {size} sectors",
-                      f"expected {' or '.join(map(str, sorted(wrong)))}", f"seen     {got[0]}")
-        run.equal(got[0] if not wrong else 0, 0, f"the result of {line}: that device has {size} sectors")
-        drives = [tuple(int(y) for y in re.findall(r" (\d+)", x)) for x in told if x.startswith("driver")]
-        if wrong or op == 2:
-            run.equal(len(drives), int(not wrong), f"requests to the driver for {line}")
-            continue
-        at = start + sector
-        for d_op, d_sector, count, pieces, nbytes in drives:
-            run.equal((d_op, d_sector, count), (op, at, nbytes // SECTOR),
-                      f"what the driver is asked (op, sector, count) for {line}")
-            at += count
-        run.equal(at, start + sector + n, f"the end of what the driver is asked for {line}")
+    lines, gone = run.observe("bio_checks", archive=False).lines, "none"
+    disks, groups = FakeDisks(run, lines, large), split(lines, "bio")
+    run.equal(len(groups), 300, "requests that were made")
+    for serial, (line, told) in enumerate(groups):
+        if serial == 280:
+            gone = ("sda", "sdb")[disks.random.below(2)]
+        bio = draw_check(disks, serial, gone)
+        run.equal(line, bio[-1], "the request that was to be made")
+        judge_check(run, disks, bio, told)
+        disks.finish(told)
 
 
 class Bio:
-    def __init__(self, line, devices):
-        m = re.fullmatch(r"bio (\d+) on (\w+) op (\d) sector (\d+) count (\d+) pieces (\d+)", line)
-        self.serial, self.op, self.pieces = int(m[1]), int(m[3]), int(m[6])
-        self.disk = m[2][:3]
-        self.lo = devices[m[2]][0] + int(m[4])
-        self.n = int(m[5])
+    """A request under a plug, drawn as by ask_draw() of observe_block.c."""
+
+    def __init__(self, disks, serial, last, piece_most, most):
+        below = disks.random.below
+        self.serial, self.pieces = serial, 1 + below(piece_most)
+        last = last if last and last.op < 2 else None
+        follows = last and below(5)
+        self.op = last.op if last and below(6) else below(2)
+        self.name = last.name if follows else disks.names[below(6)]
+        if follows and len(self.name) == 3 and below(4) == 0:
+            self.name = {"sda": "sdb", "sdb": "sda"}[self.name]
+        self.n = 0
+        for _ in range(self.pieces):
+            self.n += 1 + below(most // piece_most)
+            below(4)
+        start, size, _ = disks.of[self.name]
+        self.sector = last.sector + last.n + (below(8) == 0) if follows else below(size // 2)
+        if self.sector + self.n > size:
+            self.sector = 0
+        if below(16) == 0:
+            self.op, self.sector, self.n, self.pieces = 2, 0, 0, 0
+        self.disk, self.lo = self.name[:3], start + self.sector
+
+    def told(self):
+        return f"bio {self.serial} on {self.name} op {self.op} sector {self.sector} count {self.n} pieces {self.pieces}"
+
+
+def draw_bad(disks, bios, fails):
+    """{disk: the sector that fails}"""
+    bad = {}
+    for disk in ("sda", "sdb"):
+        b = bios[disks.random.below(len(bios))]
+        bad[disk] = b.lo if fails and b.disk == disk else MASK
+    return bad
 
 
 def merge_rounds(run, max_vec, max_sectors, piece_most, most, fails):
     obs = run.observe("merging", arg=f"{max_vec},{max_sectors},{piece_most},{most},{fails}", archive=False)
-    devices = fake_disks(obs.lines)
-    for _, lines in split(obs.lines, "round"):
-        bios = [Bio(x, devices) for x in lines if x.startswith("bio")]
+    disks, rounds = FakeDisks(run, obs.lines, small), split(obs.lines, "round")
+    run.equal(len(rounds), 12, "rounds of requests")
+    for i, (_, lines) in enumerate(rounds):
+        bios = []
+        for k in range(4 + disks.random.below(28)):
+            bios.append(Bio(disks, 100 * i + k, bios[-1] if bios else None, piece_most, most))
+        bad = draw_bad(disks, bios, fails)
+        run.equal([x for x in lines if x.startswith(("bio", "bad"))],
+                  [b.told() for b in bios] + [f"bad {disk} {sector}" for disk, sector in bad.items()],
+                  "the requests that were to be made")
+        run.check("unplug" in lines and "finish" in lines, "wrong", "a round does not end")
         begin, end = lines.index("unplug"), lines.index("finish")
-        bad = {x.split()[1]: int(x.split()[2]) for x in lines if x.startswith("bad")}
+        disks.finish(lines)
         yield bios, lines[begin:end], lines[end:], bad
 
 
@@ -739,25 +981,50 @@ def sectors(seed, n):
     return b"".join(struct.pack("<64Q", *((seed + k * 0x9e3779b97f4a7c15 + j) & MASK for j in range(64))) for k in range(n))
 
 
+def draw_io(random, devices, writes):
+    """One request: (device, op, sector, sectors, seed of what is written). devices: [(name, sectors)]"""
+    name, size = devices[random.below(len(devices))]
+    most = min(size, IO_SECTORS)
+    n = 1 + random.below(most if random.below(3) else min(most, 8))
+    sector, seed = random.below(size - n + 1), random.next()
+    op, at, pieces = "write" if writes and random.below(2) else "read", 0, 0
+    while at < n:
+        size = 1 + random.below(4 if random.below(4) else n)
+        at += n - at if size > n - at or pieces == IO_PIECES - 1 else size
+        pieces += 1
+    return name, op, sector, n, seed
+
+
+def judge_request(run, line, asked, start, image):
+    """One line of what was done; a write changes the image."""
+    name, op, sector, n, seed = asked
+    begin, _, result = line.partition(": ")
+    run.equal(begin, f"{op} {name} {sector}+{n}", "the request that was to be made")
+    run.check(not result.startswith("error"), "wrong", f"a request inside the disk failed: {line}")
+    at = (start + sector) * SECTOR
+    if op == "read":
+        run.equal(result, f"sum {zlib.adler32(bytes(image[at:at + n * SECTOR]))}",
+                  f"the checksum of {n} sectors from {sector} of {name}, against the image")
+    else:
+        run.equal(result, f"seed {seed}", f"what is written: {line}")
+        image[at:at + n * SECTOR] = sectors(seed, n)
+
+
 def judge_io(run, kinds, steps, writes):
-    random = Random(run.seed ^ 0x5a5a)
-    images, extra = io_disks(run, random, kinds)
+    images, extra = io_disks(run, Random(run.seed ^ 0x5a5a), kinds)
     obs = run.observe("disk_io", arg=f"{steps},{writes}", extra=extra, icount=False, archive=False)
-    tables = {name: bytes(image[:SECTOR]) for name, (_, image) in images.items()}
-    for line in obs.lines:
-        m = re.fullmatch(r"(read|write) (\w+) (\d+)\+(\d+): (error|sum|seed) (-?\d+)", line)
-        if not m:
-            run.check(line.endswith(": 0"), "wrong", f"a flush failed: {line}")
-            continue
-        run.check(m[5] != "error", "wrong", f"a request inside the disk failed: {line}")
-        image = images[m[2][:3]][1]
-        start = struct.unpack_from("<I", tables[m[2][:3]], 446 + 16 * (int(m[2][3:]) - 1) + 8)[0] if m[2][3:] else 0
-        at, n = (start + int(m[3])) * SECTOR, int(m[4])
-        if m[5] == "sum":
-            run.equal(int(m[6]), zlib.adler32(bytes(image[at:at + n * SECTOR])),
-                      f"the checksum of {n} sectors from {m[3]} of {m[2]}, against the image")
-        else:
-            image[at:at + n * SECTOR] = sectors(int(m[6]), n)
+    script = Script(run, obs.lines)
+    places = {}                                    # {name: (first sector, sectors)}
+    for name, (_, image) in images.items():
+        places[name] = 0, len(image) // SECTOR
+        places |= {f"{name}{i + 1}": struct.unpack_from("<II", image, 446 + 16 * i + 8) for i in range(2)}
+    devices, random = sorted((name, n) for name, (_, n) in places.items()), Random(run.seed)
+    for _ in range(steps):
+        asked = draw_io(random, devices, writes)
+        judge_request(run, script.next(), asked, places[asked[0]][0], images[asked[0][:3]][1])
+    run.equal(sorted(script.next() for _ in devices), sorted(f"flush {name}: 0" for name, _ in devices),
+              "flushing each device")
+    script.over()
     for name, (path, image) in images.items():
         with open(path, "rb") as f:
             run.equal(f.read(), bytes(image), f"the contents of the disk {name} afterwards")
@@ -777,7 +1044,7 @@ def test_disk_flight(run: Run):
     """More requests at once than a queue holds, in any order, some plugged: written, and read again."""
     images, extra = io_disks(run, Random(run.seed ^ 0x5a5a), ["virtio"])
     obs = run.observe("disk_batch", extra=extra, icount=False, archive=False)
-    (seed,) = obs.numbers(r"seed (\d+)")
+    seed = Random(run.seed).next()
     path, image = images["vda"]
     want = b"".join(sectors(seed + i & MASK, 8) for i in range(160))
     for what in ("write", "read"):
