@@ -70,8 +70,8 @@ class Book:
         for lab in labs.all_labs():
             if up_to is None or lab.number <= up_to:
                 self.add(os.path.join(ROOT, "labs", lab.folder), lab.number, f"labs/{lab.folder}")
-        if hidden:
-            self.add(os.path.abspath(hidden), max(labs.numbers(), default=0), hidden)
+        if hidden:                           # of the last lab that is graded, unless they say `lab = n`
+            self.add(os.path.abspath(hidden), max((n for n in labs.numbers() if up_to is None or n <= up_to), default=0), hidden)
 
     def add(self, folder, number, name):
         path = next((p for p in (os.path.join(folder, "lab.toml"), os.path.join(folder, "tests.toml")) if os.path.exists(p)), None)

@@ -21,7 +21,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from grade.instructor import box, course as courses, report, similar, slurm, unit as units
+from grade.instructor import box, course as courses, report, similar, slurm, trial, unit as units
 from grade.instructor.course import ROOT, Course, CourseError, write_json
 from grade.instructor.intake import hash_of
 
@@ -44,7 +44,7 @@ def settings_of(args):
            "hidden": os.path.abspath(args.hidden) if args.hidden else "",
            "release": os.path.abspath(args.release) if args.release else "",
            "build": os.path.abspath(args.build), "seconds": args.seconds, "limits": limits,
-           "allowed": courses.exercises(lab), "units": courses.find_units(args.submissions)}
+           "units": courses.find_units(args.submissions)}
     if args.hidden and not os.path.isdir(args.hidden):
         raise CourseError(f"HIDDEN={args.hidden}: no such folder")
     return out, old
@@ -59,9 +59,10 @@ def prepare(args):
     settings, old = settings_of(args)
     tree = courses.handed_out(settings["lab"], settings["release"])
     src = courses.built_from(tree, settings["lab"])
-    kept = {k: settings[k] for k in ("lab", "seed", "test", "hidden", "limits", "seconds")}
+    settings["allowed"] = courses.exercises_in(tree, settings["lab"])
+    kept = {k: settings[k] for k in ("lab", "seed", "test", "hidden", "limits", "seconds", "allowed")}
     settings["key"] = courses.digest(kept, {p: courses.digest(d) for p, d in src.items()},
-                                     courses.judge_digest())
+                                     courses.judge_digest(settings["hidden"]))
     base = os.path.join(args.out, "base")
     fits = old.get("key") == settings["key"] and os.path.exists(os.path.join(base, "baseline.json"))
     if not fits:
@@ -71,23 +72,39 @@ def prepare(args):
     write_json(os.path.join(args.out, "run.json"), settings)
     course = Course(args.out)
     if not fits:
-        say(f"making the tree as handed out, labs 1 to {settings['lab']} ...")
-        write_json(os.path.join(base, "handed.json"), {p: hash_of(d) for p, d in tree.items()})
-        built = courses.make_base(base, src, course.labs)
-        say("judging it as handed out ...")
-        write_json(os.path.join(base, "baseline.json"), baseline(course, built))
+        make_base(course, src, {p: hash_of(d) for p, d in tree.items()}, args.jobs)
+    for t in course.tests()["left_out"]:
+        say(f"LEFT OUT, for the solved tree does not pass it here: {t['name']}: {t['why'].strip().splitlines()[0]}")
     return course
 
 
-def baseline(course, built):
-    """What the tree as handed out gets: the list of all tests, and proof that the judges work here."""
+def make_base(course, src, handed, jobs):
+    """OUT/base: what all share. The judges are tried with the tree as handed out, and with the solved one."""
+    base = course.path("base")
+    say(f"making the tree as handed out, labs 1 to {course.lab} ...")
+    write_json(os.path.join(base, "handed.json"), handed)
+    built = courses.make_base(base, src, course.labs)
+    say("judging it as handed out ...")
+    found = baseline(course, built, jobs)
+    say("judging it solved ...")
+    out = trial.left_out(course, len(found["tests"]), jobs)
+    gone = {t["name"] for t in out}
+    found = totals([t for t in found["tests"] if t["name"] not in gone]) | {"left_out": out}
+    say(f"as handed out: {found['score']} of {found['total']} points in {len(found['tests'])} tests")
+    write_json(os.path.join(base, "baseline.json"), found)
+
+
+def totals(tests):
+    return {"score": sum(t["points"] for t in tests), "total": sum(t["of"] for t in tests), "tests": tests}
+
+
+def baseline(course, built, jobs):
+    """What the tree as handed out gets: the list of all tests."""
     kernels = {n: built[f"lab-{n}/kernel.elf"] for n in course.labs}
-    got = units.judge.judge(course, kernels, course.lab)
+    got = units.judge.judge(course, kernels, course.lab, jobs=jobs)
     if not got.tests or got.trouble:
         raise CourseError(f"the judges do not work here: {got.trouble}\n{got.text[-3000:]}")
-    score, total = sum(t["points"] for t in got.tests), sum(t["of"] for t in got.tests)
-    say(f"as handed out: {score} of {total} points in {len(got.tests)} tests")
-    return {"score": score, "total": total, "tests": got.tests}
+    return totals(got.tests)
 
 
 def say(text):
@@ -229,10 +246,21 @@ def run(args):
     trouble = [r["name"] for r in results if r["grader"]]
     say(f"{len(results)} graded in {time.monotonic() - start:.0f} s, points {min(scores)} to {max(scores)} of "
         f"{course.tests()['total']}; {len(pairs)} similar pairs")
+    say_older(results)
     if trouble:
         say(f"the grader's own trouble with {', '.join(trouble)}: see their reports, then run this again")
     say(f"see {os.path.join(args.out, 'index.html')} and gradebook.csv beside it")
     return 2 if trouble else 0
+
+
+def say_older(results):
+    """When most students have the same given files otherwise than we hand them out, it was not they who changed them."""
+    worked = [r for r in results if r["changed"]]
+    count = {p: sum(p in r["edited"] for r in worked) for r in worked for p in r["edited"]}
+    common = sorted(p for p, n in count.items() if n > 2 and n > len(worked) / 2)
+    if common:
+        say(f"{len(common)} files without exercises ({', '.join(common[:3])}, ...) are not as handed out with most submissions: "
+            "was it an older release that they got? RELEASE=dir names it")
 
 
 def arguments(argv=None):

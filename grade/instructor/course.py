@@ -51,16 +51,25 @@ def write_json(path, data):
     os.replace(path + ".new", path)
 
 
-def exercises(lab, top=ROOT):
-    """{path: lab} of the files that the exercises of labs 1..lab name."""
+def exercises(lab):
+    """{path: lab} of the files that the exercises of labs 1..lab name in this tree."""
+    paths = glob.glob(os.path.join(glob.escape(ROOT), "labs/[0-9]*-*/lab.toml"))
+    return exercises_in({p: own(p) for p in (os.path.relpath(p, ROOT) for p in paths)}, lab)
+
+
+def exercises_in(tree, lab):
+    """The same of a tree {path: bytes}: a release may have its exercises elsewhere."""
     out = {}
-    for path in sorted(glob.glob(os.path.join(glob.escape(top), "labs/[0-9]*-*/lab.toml"))):
-        number = int(os.path.basename(os.path.dirname(path)).split("-")[0])
-        if number <= lab:
-            with open(path, "rb") as f:
-                for e in tomllib.load(f).get("exercise", []):
-                    out.setdefault(e["file"], number)
+    for path in sorted(p for p in tree if re.fullmatch(r"labs/\d+-[^/]+/lab\.toml", p)):
+        if number_of(path) <= lab:
+            for e in tomllib.loads(tree[path].decode()).get("exercise", []):
+                out.setdefault(e["file"], number_of(path))
     return out
+
+
+def number_of(path):
+    """The lab whose folder a file lies in."""
+    return int(path.split("/")[1].split("-")[0])
 
 
 def lab_numbers(top=ROOT):
@@ -84,28 +93,66 @@ def handed_out(lab, release=""):
                                cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             if p.returncode:
                 raise CourseError(f"the release cannot be made: {p.stdout.strip()}")
-        p = subprocess.run(["git", "-C", repo, "archive", f"lab{lab}"], stdout=subprocess.PIPE,
-                           stderr=subprocess.PIPE)
-        if p.returncode:
-            raise CourseError(f"RELEASE={repo}: {p.stderr.decode(errors='replace').strip()}")
-    tree = read_tar(p.stdout)
-    return {os.path.normpath(p): data for p, data in sorted(tree.items())}
+        tree = branch(repo, f"lab{lab}")
+    return dict(sorted(tree.items()))
+
+
+def branch(repo, name):
+    """{path: bytes} of a branch."""
+    p = subprocess.run(["git", "-C", repo, "archive", name], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if p.returncode:
+        raise CourseError(f"RELEASE={repo}: {p.stderr.decode(errors='replace').strip()}")
+    return read_tar(p.stdout)
+
+
+def solutions(lab, allowed, release=""):
+    """{path: bytes}: the exercises' files with their bodies. Of a release that is older than this tree, as far as its
+    branches labN-start show them."""
+    out = {p: own(p) for p in allowed if os.path.exists(os.path.join(ROOT, p))}
+    if release:
+        p = subprocess.run(["git", "-C", release, "for-each-ref", "--format=%(refname:short)", "refs/heads"],
+                           stdout=subprocess.PIPE, text=True)
+        starts = sorted(int(n) for n in re.findall(r"(?m)^lab(\d+)-start$", p.stdout))
+        best = next((n for n in starts if n > lab), lab if lab in starts else 0)
+        if best:
+            tree = branch(release, f"lab{best}-start")
+            out |= {p: tree[p] for p in allowed if allowed[p] < best and p in tree}
+    return out
+
+
+LISTED = r"(?m)^(?!#)(\S+)"
+EARS = ("kern/boot/observe.c", "kern/boot/observe.h")
+
+
+def observer(path):
+    return os.path.basename(path).startswith("observe_")
 
 
 def built_from(tree, lab):
-    """Of a tree as handed out what the kernel's build reads; with this tree's lists and observers, which its
-    judges know.
+    """Of a tree as handed out what the kernel's build reads; with this tree's observers, which its judges know.
 
-    Students have not got all observers (tests can be kept back), nor the lists of later labs, whose titles a
-    kernel says.
+    Students have not got all observers (tests can be kept back; those of an older release may tell less), nor the
+    lists of later labs, whose titles a kernel says.
     """
     src = {p: data for p, data in tree.items() if build_files(p)}
-    for path in glob.glob(os.path.join(glob.escape(ROOT), "labs/[0-9]*-*/files")):
-        src[os.path.relpath(path, ROOT)] = own(path)
-        if int(os.path.basename(os.path.dirname(path)).split("-")[0]) <= lab:
-            listed = re.findall(r"(?m)^(?!#)(\S+)", own(path).decode())
-            src |= {p: own(p) for p in listed if p not in src or os.path.basename(p).startswith("observe_")}
-    return src
+    old = {number_of(p): p for p in src if p.startswith("labs/")}
+    for path in (os.path.relpath(p, ROOT) for p in glob.glob(os.path.join(glob.escape(ROOT), "labs/[0-9]*-*/files"))):
+        n = number_of(path)
+        if n > lab or n not in old:
+            src[path] = own(path)
+        if n <= lab:
+            ours = [p for p in re.findall(LISTED, own(path).decode()) if observer(p)]
+            src[old.get(n, path)] = with_observers(src[old.get(n, path)].decode(), ours).encode()
+            src |= {p: own(p) for p in ours}
+    return src | {p: own(p) for p in EARS if p in src}
+
+
+def with_observers(text, ours):
+    """A lab's list with this tree's observers in the place of the ones that were handed out."""
+    theirs = re.findall(LISTED, text)
+    gone = {p for p in theirs if observer(p) and p not in ours}
+    lines = [line for line in text.splitlines() if line.split()[:1] == [] or line.split()[0] not in gone]
+    return "\n".join(lines + [f"{p}  observed" for p in ours if p not in theirs]) + "\n"
 
 
 def own(path):
@@ -213,11 +260,14 @@ def digest(*things):
     return h.hexdigest()[:16]
 
 
-def judge_digest():
-    """Of the judges: results made with other tests are not the same results."""
-    patterns = ("labs/*/*.py", "labs/*/lab.toml", "grade/eclipse/*.py", "grade/run.py", "grade/plugin.py")
-    files = sorted(f for p in patterns for f in glob.glob(os.path.join(glob.escape(ROOT), p)))
-    return digest(*map(own, files))
+def judge_digest(hidden=""):
+    """Of the judges and what they work with: results made with other tests are not the same results."""
+    patterns = ("labs/*/*.py", "labs/*/lab.toml", "grade/eclipse/*.py", "grade/run.py", "grade/plugin.py",
+                "user/*.c", "user/*/*.[ch]", "lib/*/*.[chS]", "fs/eclipsefs/host/*")
+    files = [f for p in patterns for f in glob.glob(os.path.join(glob.escape(ROOT), p))]
+    for folder, _, names in os.walk(hidden) if hidden else ():
+        files += [os.path.join(folder, n) for n in names if not folder.endswith("__pycache__")]
+    return digest(*map(own, sorted(f for f in files if os.path.isfile(f))))
 
 
 def make_base(folder, src, labs):

@@ -56,24 +56,22 @@ def lay_out(course, kernels, tmp):
     return build
 
 
-def words(course, build, lab, out):
+def words(course, build, lab, out, jobs, test):
     settings = course.settings
-    argv = [sys.executable, "-B", "-m", "grade.run", "grade", "--no-build", "--build", build, "--lab",
-            str(lab),
-            "--jobs", "1", "--json", out]
-    argv += ["--seed", str(course.seed)]
-    argv += ["--test", settings["test"]] if settings["test"] else []
+    argv = [sys.executable, "-B", "-m", "grade.run", "grade", "--no-build", "--build", build, "--lab", str(lab),
+            "--jobs", str(jobs), "--json", out, "--seed", str(course.seed)]
+    argv += ["--test", test or settings["test"]] if test or settings["test"] else []
     argv += ["--hidden", settings["hidden"]] if settings["hidden"] else []
     return argv
 
 
-def judge(course, kernels, lab, uid=0, seconds=None):
-    """Judges labs 1..lab of the kernels {n: bytes}."""
+def judge(course, kernels, lab, uid=0, jobs=1, test=""):
+    """Judges labs 1..lab of the kernels {n: bytes}. test: a glob, or several with commas, instead of the run's."""
     tmp = tempfile.mkdtemp(prefix="eclipse-judge-")
     out, log = os.path.join(tmp, "verdicts.json"), os.path.join(tmp, "log")
-    seconds = seconds or course.settings["seconds"]
+    seconds = course.settings["seconds"]
     try:
-        argv = words(course, lay_out(course, kernels, tmp), lab, out)
+        argv = words(course, lay_out(course, kernels, tmp), lab, out, jobs, test)
         with open(log, "w+b") as said:
             late = run(argv, environment(course, tmp, uid), said, seconds)
             said.seek(0)

@@ -49,7 +49,7 @@ def hidden_tests(course):
 def cell(text):
     """A cell that no spreadsheet takes for a formula."""
     text = str(text)
-    return "'" + text if text[:1] in "=+-@\t\r" and not re.fullmatch(r"-?\d+(\.\d+)?", text) else text
+    return "'" + text if text.startswith(tuple("=+-@\t\r")) and not re.fullmatch(r"-?\d+(\.\d+)?", text) else text
 
 
 def gradebook(course, results):

@@ -268,6 +268,124 @@ def test_crash_of_a_unit_is_a_line(course, monkeypatch):
     assert "ZeroDivisionError" in r["verdict"] and r["score"] == 0 and unit.finished(course, u) is None
 
 
+# ---------------------------------------------------------------- an instructor's own tests, an older release
+
+OWN_JUDGES = """
+def test_my_hello(run):
+    secret = "the answer is in the drawer"
+    obs = run.observe("hello")
+    run.equal(obs.console.count(f"hello {run.random.below(1000000)}"), 1, secret)
+
+
+def test_my_mistake(run):
+    run.equal(1, 2, "how many moons")
+"""
+OWN_POINTS = """
+[[test]]
+name = "my_hello"
+points = 7
+
+[[test]]
+name = "my_mistake"
+points = 3
+"""
+
+
+@pytest.fixture(scope="module")
+def skeleton():
+    return courses.handed_out(1)
+
+
+def graded(sent, out, *words):
+    """The course and {name: result} of a class run."""
+    args = classrun.arguments([str(sent), str(out), "--build", build.BUILD, "--lab", "1", "--seed", "9", *words])
+    classrun.run(args)
+    made = Course(str(out))
+    return made, {u["name"]: classrun.result_of(made, u) for u in made.units}
+
+
+@boxed
+@pytest.mark.cost(15)
+def test_own_tests(skeleton, monkeypatch, capsys, tmp_path):
+    """HIDDEN: judged and counted, its text shown to nobody; what the solved tree fails is left out, and said."""
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "test_mine.py").write_text(OWN_JUDGES)
+    (own / "tests.toml").write_text(OWN_POINTS)
+    monkeypatch.setattr(courses, "handed_out", lambda *_: skeleton)
+    maker = samples.Maker(skeleton, courses.exercises(1), 1)
+    samples.as_zip(maker, samples_at(tmp_path, "good"))
+    samples.put(samples_at(tmp_path, "bad"), samples.evil(maker, '\tevil_say(0x3f8, "hello 42");'))
+    course, got = graded(tmp_path / "sent", tmp_path / "out", "--hidden", str(own), "--test", "my_*")
+    assert "LEFT OUT" in capsys.readouterr().out
+    assert [t["name"] for t in course.tests()["left_out"]] == ["my_mistake"]
+    assert (got["good"]["score"], got["good"]["total"], got["bad"]["score"]) == (7, 7, 0)
+    assert [t["name"] for t in got["bad"]["tests"]] == ["my_hello"] and got["bad"]["tests"][0]["lab"] == 1
+    for kind in ("md", "html"):
+        text = read(course, "reports", f"bad.{kind}")
+        assert re.search(r"my.{0,2}hello", text) and "own tests" in text and "drawer" not in text
+    assert "how many moons" in read(course, "index.html")
+    before = courses.judge_digest(str(own))
+    (own / "tests.toml").write_text(OWN_POINTS.replace("7", "8"))
+    assert courses.judge_digest(str(own)) != before
+
+
+def samples_at(folder, name):
+    os.makedirs(folder / "sent", exist_ok=True)
+    return str(folder / "sent" / name)
+
+
+OLD = ("kern/boot/serial.c", "kern/boot/uart.c")         # what the file was called when it was handed out
+OLD_WORD = b"\n#define OLD_WORD 1\n"
+
+
+def release_of_last_year(top, tree):
+    """A release that differs from today's: an exercise in a file of another name, a word in a header that is gone by
+    now, an observer that said less. Returns its folder."""
+    def old(data):
+        return data.replace(OLD[0].encode(), OLD[1].encode())
+    files = {OLD[1] if p == OLD[0] else p: old(d) if p.startswith("labs/01-boot/") else d for p, d in tree.items()}
+    files["kern/boot/serial.h"] += OLD_WORD
+    files["kern/boot/observe_boot.c"] = b'#include "kern/boot/observe.h"\n'
+    folder = str(top / "last year")
+    samples.put(folder, files)
+    for words in (("init", "-q", "-b", "lab1"), ("add", "-A", "-f"), ("commit", "-q", "-m", "lab 1"),
+                  ("checkout", "-q", "-b", "lab2-start")):
+        samples.git(folder, *words)
+    samples.put(folder, {p: last_years(p) for p in courses.exercises_in(files, 1)})
+    samples.git(folder, "commit", "-q", "-a", "-m", "solved")
+    samples.git(folder, "checkout", "-q", "lab1")
+    return folder
+
+
+def last_years(path):
+    """A solved file of that release."""
+    if path != OLD[1]:
+        return courses.own(path)
+    return courses.own(OLD[0]) + b"\nint old_word;\n\nstatic void\nold(void)\n{\n\told_word = OLD_WORD;\n}\n" \
+        b'#include "kern/boot/initcall.h"\nINITCALL(1, old);\n'
+
+
+@boxed
+@pytest.mark.cost(15)
+def test_older_release(skeleton, tmp_path, capsys):
+    """The tree has moved on since: RELEASE grades with what the students were given, and this tree's judges."""
+    release = release_of_last_year(tmp_path, skeleton)
+    work = {p: last_years(p) for p in courses.exercises_in(courses.branch(release, "lab1"), 1)}
+    samples.put(samples_at(tmp_path, "folder"), {**courses.branch(release, "lab1"), **work})
+    samples.put(samples_at(tmp_path, "no uart"), {**work, OLD[1]: courses.branch(release, "lab1")[OLD[1]]})
+    course, got = graded(tmp_path / "sent", tmp_path / "out", "--release", release, "--test", HELLO)
+    assert OLD[1] in course.allowed and OLD[0] not in course.allowed and not course.tests()["left_out"]
+    assert got["folder"]["score"] == got["folder"]["total"] > 0 and got["folder"]["notes"] == [], got["folder"]
+    assert got["no uart"]["score"] == 0 and not got["no uart"]["not_built"]
+    # Without RELEASE their files do not fit; who runs the class is told why.
+    allowed, known = courses.exercises(1), {p: intake.hash_of(d) for p, d in skeleton.items()}
+    taken = intake.take(str(tmp_path / "sent/folder"), allowed, 1, known)
+    assert "kern/boot/serial.h" in taken.edited and "kern/boot/serial.c" in "".join(taken.notes)
+    classrun.say_older([{"changed": ["x"], "edited": taken.edited}] * 3)
+    assert "RELEASE=dir" in capsys.readouterr().out
+
+
 # ---------------------------------------------------------------- Slurm
 
 @boxed

@@ -156,7 +156,7 @@ def grade(course, unit):
         "score": sum(t["points"] for t in tests), "total": sum(t["of"] for t in tests),
         **count(tests),
         "verdict": summary(intake, built, tests, trouble), "notes": intake.notes, "tests": tests,
-        "taken": sorted(intake.files), "changed": sorted(changed), "not_built": built.failed,
+        "taken": sorted(intake.files), "changed": sorted(changed), "edited": intake.edited, "not_built": built.failed,
         "build_log": built.log if built.failed else "", "grader": clean(text) if trouble else "",
         "late": bool(trouble and trouble.startswith("judging took")),
         "seconds": {"intake": round(taken - start, 2), "build": round(built_at - taken, 2),
@@ -171,8 +171,8 @@ def broken(unit, course, why):
             "score": 0,
             "total": sum(t["of"] for t in tests), **count(tests), "notes": [], "tests": tests,
             "verdict": f"the grader's own trouble: {why.strip().splitlines()[-1]}", "taken": [],
-            "changed": [],
-            "not_built": [], "build_log": "", "grader": why, "late": False, "key": "",
+            "changed": [], "edited": [], "not_built": [],
+            "build_log": "", "grader": why, "late": False, "key": "",
             "seconds": {"intake": 0, "build": 0, "judge": 0, "total": 0}}
 
 
