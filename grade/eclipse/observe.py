@@ -59,3 +59,27 @@ class Records:
             self.begun = text
         else:
             self.lines.append(unescape(text))
+
+
+class Script:
+    """The records of an observation, taken one after the other and compared with what must come: for a judge who draws
+    what the guest draws."""
+
+    NOTHING = "(nothing more was told)"
+
+    def __init__(self, run, lines):
+        self.run, self.lines, self.at = run, lines, 0
+
+    def coming(self):
+        return self.lines[self.at] if self.at < len(self.lines) else self.NOTHING
+
+    def next(self):
+        line = self.coming()
+        self.at += 1
+        return line
+
+    def expect(self, want, what):
+        self.run.equal(self.next(), want, what)
+
+    def over(self):
+        self.run.check(self.at == len(self.lines), "wrong", f"more is told than was asked for: {self.coming()}")

@@ -9,7 +9,7 @@ import struct
 import zlib
 
 from grade.eclipse.judge import Run
-from grade.eclipse.observe import Random
+from grade.eclipse.observe import Random, Script
 from grade.eclipse.qemu import disk_args
 
 EIO, ENXIO, ENODEV, ENOSPC, EROFS = 5, 6, 19, 28, 30
@@ -36,26 +36,6 @@ def numbers(line):
     return [int(x) for x in re.findall(r"(?<![\w-])-?\d+\b", line)]
 
 
-class Script:
-    """The records of an observation, taken one after the other."""
-
-    def __init__(self, run, lines):
-        self.run, self.lines, self.at = run, lines, 0
-
-    def coming(self):
-        return self.lines[self.at] if self.at < len(self.lines) else "(nothing more was told)"
-
-    def next(self):
-        self.at += 1
-        return self.lines[self.at - 1] if self.at <= len(self.lines) else "(nothing more was told)"
-
-    def expect(self, want, what):
-        self.run.equal(self.next(), want, what)
-
-    def over(self):
-        self.run.check(self.at == len(self.lines), "wrong", f"more is told than was asked for: {self.coming()}")
-
-
 def noise(random, n):
     return b"".join(random.next().to_bytes(8, "little") for _ in range((n + 7) // 8))[:n]
 
@@ -79,7 +59,7 @@ def pci_functions(run, obs):
     """[((bus, dev, fn), lines)] of what the kernel found: all that QEMU has."""
     script = Script(run, obs.lines)
     told = []
-    while script.coming() not in ("nobody", "(nothing more was told)"):
+    while script.coming() not in ("nobody", Script.NOTHING):
         told.append(script.next())
     found = split(told, "device")
     want = {(bus["bus"], d["slot"], d["function"]): "id %x %x" % (d["id"]["vendor"], d["id"]["device"])

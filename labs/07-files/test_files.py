@@ -1,23 +1,15 @@
 """Judges of lab 7: models of a sparse array, of cached pages, of a walk and of a terminal; and programs that do at random what
-files, names, descriptors and pipes are for: Linux says what they must print."""
+files, names, descriptors and pipes are for: Linux says what they must print.
+
+What fs/vfs/observe_vfs.c draws is drawn here again, in the same order: a record of other inputs than these is none."""
 
 import re
 import zlib
 
 from grade.eclipse.judge import Run
-from grade.eclipse.observe import Random
+from grade.eclipse.observe import Random, Script
 
 ENOENT, ENOMEM, ENOTDIR, ELOOP = 2, 12, 20, 40
-
-
-def rounds(obs):
-    out = []
-    for line in obs.lines:
-        if line == "round":
-            out.append([])
-        elif out:
-            out[-1].append(line)
-    return out
 
 
 def twice(run, program, letters, **words):
@@ -28,106 +20,182 @@ def twice(run, program, letters, **words):
 
 # ---------------------------------------------------------------- sparse arrays
 
+def draw_places(random, far):
+    """places_draw(): indexes at all distances."""
+    where = []
+    for _ in range(48):
+        edge = 1 << random.below(far)
+        where.append(random.next() & edge - 1 if random.below(3) else edge - random.below(2) + random.below(2))
+    return where
+
+
 class Array:
-    def __init__(self, run):
-        self.run, self.page, self.dirty = run, {}, set()
+    """A sparse array of numbered pages, and what the guest must tell of it."""
 
-    def step(self, line):
-        what, at, *rest = re.findall(r"[a-z]+|-?\d+", line)
-        at = int(at)
-        nums = [int(x) for x in rest if x != "at"]
-        if what == "put":
-            self.run.check(nums[1] in (0, -ENOMEM), "wrong", f"radix_put: {line}: expected 0 or {-ENOMEM}")
-            if nums[1] == 0:
-                self.page[at] = nums[0]
-        elif what == "del":
-            self.page.pop(at, None)
-            self.dirty.discard(at)
-        elif what == "get":
-            self.run.equal(nums[0], self.page.get(at, -1), f"the page at {at} (-1: none), of {len(self.page)}")
-        elif what == "mark":
-            (self.dirty.add if nums[0] else self.dirty.discard)(at)
-        elif what == "next":
-            kind, got, where = nums
-            found = min((i for i in (self.dirty if kind else self.page) if i >= at), default=None)
-            want = (self.page[found], found) if found is not None else (-1, 0)
-            self.run.equal((got, where), want, f"the first {'marked ' if kind else ''}page from {at} on, and its index")
-        elif what == "holds":
-            self.run.equal(nums, [self.page.get(at, -1)] * 2, f"the page at {at} in the end")
+    def __init__(self, script):
+        self.script, self.page, self.dirty = script, {}, set()
 
-    def play(self, lines):
-        for line in lines[:-1]:
-            self.step(line)
-        held = [int(x.split()[1][:-1]) for x in lines if x.startswith("holds")]
-        self.run.equal(held, sorted(self.page), "all indexes in the end")
-        self.run.equal(lines[-1], "empty 1", "whether nothing is left when all pages have been taken out")
+    def put(self, at, k):
+        self.script.expect(f"put {at} {k}: 0", f"putting page {k} at {at}, among {len(self.page)}")
+        self.page[at] = k
+
+    def delete(self, at):
+        self.script.expect(f"del {at}", "what is done next")
+        self.page.pop(at, None)
+        self.dirty.discard(at)
+
+    def get(self, at):
+        self.script.expect(f"get {at}: {self.page.get(at, -1)}", f"the page at {at} (-1: none), of {len(self.page)}")
+
+    def mark(self, at, on):
+        self.script.expect(f"mark {at} {on}", "what is done next")
+        (self.dirty.add if on else self.dirty.discard)(at)
+
+    def next(self, at, marked):
+        found = min((i for i in (self.dirty if marked else self.page) if i >= at), default=None)
+        page, where = (self.page[found], found) if found is not None else (-1, 0)
+        self.script.expect(f"next {at} {marked}: {page} at {where}",
+                           f"the first {'marked ' if marked else ''}page from {at} on, and its index")
+
+    def step(self, below, at, k):
+        kind = below(7)
+        if kind < 3 and at not in self.page:
+            self.put(at, k)
+        elif kind == 3:
+            self.delete(at)
+        elif kind == 4:
+            self.get(at)
+        elif kind == 5 and at in self.page:
+            self.mark(at, k & 1)
+        elif kind == 6:
+            self.next(at, k & 1)
+
+    def end(self):
+        for at, k in sorted(self.page.items()):
+            self.script.expect(f"holds {at}: {k} {k}", f"the page at {at} in the end, among {len(self.page)}")
+        self.script.expect("empty 1", "whether nothing is left when all pages have been taken out")
+
+
+def judge_radix(run, far):
+    random, script = Random(run.seed), Script(run, run.observe("radix_play", arg=far).lines)
+    for _ in range(6):
+        script.expect("round", "what is told first")
+        where, array = draw_places(random, far), Array(script)
+        for k in range(150):
+            at = where[random.below(48)]
+            array.step(random.below, at, k)
+        array.end()
+    script.over()
 
 
 def test_radix_near(run: Run):
     """Pages put, found and taken out; none lies far away."""
-    for lines in rounds(run.observe("radix_play", arg=9)):
-        Array(run).play(lines)
+    judge_radix(run, 9)
 
 
 def test_radix_far(run: Run):
     """Indexes of up to 54 bits."""
-    for lines in rounds(run.observe("radix_play", arg=54)):
-        Array(run).play(lines)
+    judge_radix(run, 54)
+
+
+def put_scarce(run, array, at, k):
+    """Returns: whether there was no memory."""
+    if array.script.coming() != f"put {at} {k}: {-ENOMEM}":
+        array.put(at, k)
+        return False
+    array.script.next()
+    array.get(at)
+    return True
 
 
 def test_radix_scarce(run: Run):
     """Memory ends while a page is put: an error, and everything is as it was."""
-    failed = 0
-    for lines in rounds(run.observe("radix_scarce")):
-        Array(run).play(lines)
-        failed += sum(x.startswith("put") and x.endswith(str(-ENOMEM)) for x in lines)
-    run.check(failed, "wrong", f"no put failed with {-ENOMEM}, though memory was used up")
+    random, script, failures = Random(run.seed), Script(run, run.observe("radix_scarce").lines), 0
+    for _ in range(6):
+        random.below(12)
+        script.expect("round", "what is told first")
+        array, k, failed, n = Array(script), 0, 0, 0
+        while failed < 30 and n < 40:
+            for at in draw_places(random, 54):
+                if at not in array.page:
+                    k += 1
+                    failed += put_scarce(run, array, at, k)
+            n += 1
+        failures += failed
+        array.end()
+    script.over()
+    run.check(failures, "wrong", f"no put failed with {-ENOMEM}, though memory was used up")
 
 
 # ---------------------------------------------------------------- pages of a file
 
-def test_pages_read(run: Run):
-    """Parts of a file read by the kernel: over page ends, over holes, over the end."""
-    pieces, size = {}, 0                       # {page: bytes}
+class Pages:
+    """A file: {page: bytes}, and a size."""
 
-    def part(at, n):
+    def __init__(self):
+        self.pieces, self.size = {}, 0
+
+    def part(self, at, n):
         out = bytearray()
         while len(out) < n:
             page, off = divmod(at + len(out), 4096)
             k = min(4096 - off, n - len(out))
-            out += pieces.get(page, bytes(4096))[off:off + k]
+            out += self.pieces.get(page, bytes(4096))[off:off + k]
         return bytes(out)
 
-    def put(at, data):
+    def put(self, at, data):
         done = 0
         while done < len(data):
             page, off = divmod(at + done, 4096)
             k = min(4096 - off, len(data) - done)
-            old = pieces.setdefault(page, bytearray(4096))
-            old[off:off + k] = data[done:done + k]
+            self.pieces.setdefault(page, bytearray(4096))[off:off + k] = data[done:done + k]
             done += k
+        self.size = max(self.size, at + len(data))
 
-    for line in run.observe("pages_read").lines:
-        nums = [int(x) for x in re.findall(r"-?\d+", line)]
-        if line.startswith("write"):
-            at, n, byte, _ = nums
-            put(at, bytes([byte]) * n)
-            size = max(size, at + n)
-        elif line.startswith("cut"):
-            at = nums[0]
-            if at < size:
-                for page in [p for p in pieces if p * 4096 >= at]:
-                    del pieces[page]
-                if at % 4096 and at // 4096 in pieces:
-                    pieces[at // 4096][at % 4096:] = bytes(4096 - at % 4096)
-            size = at
-        elif line.startswith("read"):
-            at, n, got, total = nums
-            want = max(0, min(n, size - at))
-            run.equal(got, want, f"bytes of a read of {n} at {at}; the file has {size}")
-            run.equal(total, zlib.adler32(part(at, want)), f"the checksum of {want} bytes at {at} of a file of {size}")
-        elif line.startswith("behind"):
-            run.equal(nums[0], 0xee, "the byte behind what was read, in the caller's memory")
+    def cut(self, at):
+        if at < self.size:
+            for page in [p for p in self.pieces if p * 4096 >= at]:
+                del self.pieces[page]
+            if at % 4096 and at // 4096 in self.pieces:
+                self.pieces[at // 4096][at % 4096:] = bytes(4096 - at % 4096)
+        self.size = at
+
+
+def draw_length(below):
+    return below(600 if below(2) else 5 * 4096)
+
+
+def draw_change(random, script, file):
+    """A write, a cut, or neither."""
+    below = random.below
+    at = below(12 * 4096) if below(16) else below(1 << 34)
+    n, byte, kind = 1 + draw_length(below), random.next() & 0xff, below(4)
+    if kind == 0:
+        script.expect(f"write {at} {n} byte {byte}: {n}", "a write by the kernel")
+        file.put(at, bytes([byte]) * n)
+    elif kind == 1 and below(6) == 0:
+        script.expect(f"cut {at}: 0", "a change of the file's size")
+        file.cut(at)
+
+
+def test_pages_read(run: Run):
+    """Parts of a file read by the kernel: over page ends, over holes, over the end."""
+    random, script, file = Random(run.seed), Script(run, run.observe("pages_read").lines), Pages()
+    for _ in range(150):
+        draw_change(random, script, file)
+        at = random.below(14 * 4096)
+        if random.below(8) == 0:
+            at = file.size - random.below(min(file.size + 1, 300))
+        n = draw_length(random.below)
+        begin, _, told = script.next().partition(": ")
+        run.equal(begin, f"read {at} {n}", "what is done next")
+        got, total = (int(x) for x in told.split(" sum "))
+        want = max(0, min(n, file.size - at))
+        run.equal(got, want, f"bytes of a read of {n} at {at}; the file has {file.size}")
+        run.equal(total, zlib.adler32(file.part(at, want)),
+                  f"the checksum of {want} bytes at {at} of a file of {file.size}")
+        script.expect(f"behind {0xee}", "the byte behind what was read, in the caller's memory")
+    script.over()
 
 
 def test_files_plain(run: Run):
@@ -212,17 +280,45 @@ class Tree:
         return (0, "root", -1) if at[1] == "root" else (0, *at)
 
 
+FIXED = ["..", "..", ".", "here", "up", "top", "here", "up", "f", "tofile", "loop", "gone", "nothing"]
+PLACES = 14
+
+
+def draw_name(below):
+    """name_add(): a name that may or may not be there."""
+    k = below(13) if below(8) else 20
+    if below(5) < 2:
+        return f"d{1 + below(PLACES - 1)}"
+    return FIXED[below(6) if k == 20 or k > 7 and below(2) else k]
+
+
+def draw_places_in(script, below, tree):
+    """The directories, as place_make() makes them: their paths."""
+    paths = []
+    for k in range(PLACES):
+        parent = below(k) if k else 0
+        below(3)                                   # file systems mounted there
+        script.expect(f"place {k} in {parent}", "the directories that were to be made")
+        paths.append(f"{paths[parent]}/d{k}" if k else "/observed")
+        tree.add(k, parent)
+    return paths
+
+
 def test_names_mounts(run: Run):
     """Up and down through mounts, some of them one on the other, and symbolic links."""
-    tree = Tree()
-    for line in run.observe("walks").lines:
-        if line.startswith("place"):
-            tree.add(*(int(x) for x in re.findall(r"\d+", line)))
-            continue
-        m = re.fullmatch(r"walk (\S*) follow (\d): (-?\d+) (\w+) (-?\d+)", line)
-        want = tree.walk("/observed" + m[1], m[2] == "1")
-        run.equal((int(m[3]), m[4], int(m[5])), want, f"where /observed{m[1]} leads (error, what, which directory's)"
-                  + (", links at the end followed" if m[2] == "1" else ""))
+    tree, random, script = Tree(), Random(run.seed), Script(run, run.observe("walks").lines)
+    below, paths = random.below, draw_places_in(script, random.below, tree)
+    for _ in range(250):
+        path, follow = paths[below(PLACES)], int(below(3) > 0)
+        for _ in range(below(7) + 1):
+            path += "/" + draw_name(below)
+        path += "" if below(8) else "/"
+        begin, _, told = script.next().partition(": ")
+        run.equal(begin, f"walk {path[9:]} follow {follow}", "the walk that was to be made")
+        err, what, k = tree.walk(path, follow)
+        run.equal(told, f"{err} {what} {k}", f"where {path} leads (error, what, which directory's)"
+                  + (", links at the end followed" if follow else ""))
+    script.over()
 
 
 # ---------------------------------------------------------------- descriptors
@@ -429,29 +525,62 @@ class Terminal:
         return bytes(got), ended
 
 
+EDITS, ODD = bytes([127, 127, 127, 21, 23, 18]), bytes([1, 27, 9, 11, 2])
+WIDE = [b"\xc3\xa4", b"\xe4\xb8\xad", b"\xf0\x9f\x99\x82", b"\xc3"]
+
+
+def draw_key(kind, below):
+    """key() of observe_vfs.c"""
+    if kind == "n":
+        return b"\n" if below(4) else b"\r"
+    if kind == "d":
+        return bytes([EOF])
+    if kind in "eo":
+        return bytes([EDITS[below(6)] if kind == "e" else ODD[below(5)]])
+    if kind == "u":
+        return WIDE[below(4)]
+    return bytes([97 + below(26)]) if below(5) else b" "
+
+
+def told_bytes(script, word):
+    """The bytes of all records that begin with `word`."""
+    data, begun = b"", script.at
+    while script.coming().startswith(word + " "):
+        data += bytes.fromhex(script.next().split(" ")[1])
+    script.run.check(script.at > begun, "wrong", f"it is not told what was {word}", script.coming())
+    return data
+
+
+def judge_typing(run, script, t, kinds, below):
+    typed = b"".join(draw_key(kinds[below(len(kinds))], below) for _ in range(below(12) + 1))
+    run.equal(told_bytes(script, "typed"), typed, "the keys that were to be typed")
+    t.shown = bytearray()
+    for c in typed:
+        t.key(c)
+    run.equal(told_bytes(script, "shown"), bytes(t.shown),
+              f"what the screen shows when {typed!r} is typed; the line is then {bytes(t.typing)!r}")
+
+
+def judge_taking(run, script, t, below):
+    n = 1 + below(6 if below(2) else 64)
+    begin, _, told = script.next().partition(": ")
+    run.equal(begin, f"take {n}", "what is done next")
+    ready, ended = (int(x) for x in re.findall(r"\d+", told))
+    run.equal(ready, int(bool(t.ready)), "whether there is anything to read")
+    want, end = t.take(n)
+    run.equal(told_bytes(script, "got"), want, f"what a read of {n} bytes gets")
+    run.equal(ended, int(end), f"whether a read of {n} bytes that got {want!r} has reached the end of a line")
+
+
 def judge_terminal(run, kinds, iflag, lflag):
-    t, last, shown = Terminal(iflag, lflag), "", None
-    obs = run.observe("tty_play", arg=f"{kinds},{iflag},{lflag}")
-    lines, got = list(obs.lines), []
-    while lines:
-        word, *rest = lines.pop(0).split(" ")
-        data = bytes.fromhex(rest[0]) if word in ("typed", "shown", "got") else b""
-        while lines and word in ("typed", "shown", "got") and lines[0].startswith(word + " "):
-            data += bytes.fromhex(lines.pop(0).split(" ")[1])
-        if word == "typed":
-            last, t.shown = data, bytearray()
-            for c in data:
-                t.key(c)
-        elif word == "shown":
-            run.equal(data, bytes(t.shown), f"what the screen shows when {last!r} is typed; the line is then {bytes(t.typing)!r}")
-        elif word == "take":
-            n, ready, ended = (int(re.sub(r"\D", "", x)) for x in (rest[0], rest[2], rest[4]))
-            run.equal(ready, int(bool(t.ready)), "whether there is anything to read")
-            shown = t.take(n) + (n, ended)
-        elif word == "got":
-            want, end, n, ended = shown
-            run.equal(data, want, f"what a read of {n} bytes gets")
-            run.equal(ended, int(end), f"whether a read of {n} bytes that got {want!r} has reached the end of a line")
+    t, random = Terminal(iflag, lflag), Random(run.seed)
+    script = Script(run, run.observe("tty_play", arg=f"{kinds},{iflag},{lflag}").lines)
+    for _ in range(150):
+        if random.below(3):
+            judge_typing(run, script, t, kinds, random.below)
+        else:
+            judge_taking(run, script, t, random.below)
+    script.over()
 
 
 def test_tty_lines(run: Run):

@@ -145,6 +145,7 @@ static void
 records(void)
 {
 	unsigned n = 2 + roll(3), count[5] = { 0 };
+	unsigned long bytes[5] = { 0 };
 	struct { unsigned who, len; } head;
 	int p[2];
 
@@ -179,10 +180,11 @@ records(void)
 				_exit(1);
 			}
 		count[head.who]++;
+		bytes[head.who] += head.len;
 	}
 	for (unsigned i = 0; i < n; i++) {
 		wait(NULL);
-		say("%u records from %u\n", count[i], i);
+		say("%u records of %lu bytes from %u\n", count[i], bytes[i], i);
 	}
 	close(p[0]);
 }
@@ -248,26 +250,31 @@ full(void)
 static void
 gone(void)
 {
-	int p[2], status;
+	int p[2], status, well = 1 + roll(100), n = 1 + roll(4096);
 
 	pipe(p);
 	if (fork() == 0) {                               /* waits for data; the writer goes */
 		close(p[1]);
-		_exit(read(p[0], buf, 10) == 0 ? 7 : 8);
+		_exit(read(p[0], buf, 10) == 0 ? well : 101);
 	}
 	close(p[0]);
 	sched_yield();
 	close(p[1]);
 	wait(&status);
 	say_status("reader", status);
+	sent = got = roll(100000);
+	fill(buf, sizeof buf);
 	pipe(p);
 	if (fork() == 0) {                               /* waits for room; the reader goes */
 		close(p[0]);
 		write(p[1], buf, sizeof buf);
-		_exit(9);
+		_exit(101);
 	}
 	close(p[1]);
-	say("read %ld\n", (long)read(p[0], buf, 1));
+	memset(buf, 0, sizeof buf);
+	read_all(p[0], buf, n);
+	arrived(buf, n);
+	say("read %d bytes, the last one is %d\n", n, buf[n - 1]);
 	close(p[0]);
 	wait(&status);
 	say_status("writer", status);
