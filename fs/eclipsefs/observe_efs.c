@@ -2,7 +2,8 @@
  *
  * Idea.       The index stands alone. The rest is driven on the file system that is the root, on a disk that
  *             the judge made and looks at afterwards. Nothing in here knows what is right; the judges
- *             (labs/08-eclipsefs/test_eclipsefs.py) do.
+ *             (labs/08-eclipsefs/test_eclipsefs.py) do. They draw everything again from the same seed, in
+ *             the same order: so where C does not say what is computed first, each draw is a statement.
  * Interface.  OBSERVE (kern/boot/observe.h).
  */
 #include "fs/eclipsefs/efs.h"
@@ -110,10 +111,11 @@ static struct { uint64_t start; uint32_t len; } runs[RUNS];
 static int nruns;
 
 static void
-run_free(struct efs *fs, int i, bool part)
+run_free(struct efs *fs)
 {
+	int i = observe_below(nruns);
 	uint64_t start = runs[i].start;
-	uint32_t len = runs[i].len, n = part ? 1 + observe_below(len) : len;
+	uint32_t len = runs[i].len, n = observe_below(2) ? 1 + observe_below(len) : len;
 
 	observe("free %lu+%u: %d", start, n, efs_blocks_free(fs, start, n, false));
 	runs[i].start += n;
@@ -155,7 +157,7 @@ OBSERVE(8, blocks_play)
 	observe("left %lu data %lu end %lu", fs->sb->free_blocks, fs->sb->data_start, fs->sb->blocks);
 	for (uint64_t i = observe_number(0); i > 0; i--)
 		if (nruns && (nruns == RUNS || observe_below(8) < observe_number(2)))
-			run_free(fs, observe_below(nruns), observe_below(2));
+			run_free(fs);
 		else
 			run_alloc(fs, most, true);
 	observe("rest");
@@ -186,14 +188,18 @@ extents_add(struct efs *fs, struct einode *ei, uint16_t *order, int n)
 	uint64_t block = 5000;
 
 	for (int i = 0; i < n; i++) {
-		struct efs_extent e = { .logical = order[i] * 64u + observe_below(30), .len = 1 + observe_below(30) };
+		struct efs_extent e = { .logical = order[i] * 64u + observe_below(30) };
 		int err;
 
+		e.len = 1 + observe_below(30);
 		e.block = block += 100 + observe_below(50);
 		err = efs_extent_add(fs, ei, e);
 		observe("extent %u+%u at %lu: %d", e.logical, e.len, e.block, err);
-		if (observe_below(8) == 0)
-			map_look(fs, ei, order[observe_below(i + 1)] * 64 + observe_below(64));
+		if (observe_below(8) == 0) {
+			uint32_t at = order[observe_below(i + 1)] * 64;
+
+			map_look(fs, ei, at + observe_below(64));
+		}
 	}
 }
 
