@@ -2,7 +2,8 @@
  *
  * Idea.       Each observation draws what it does from the run's seed, does it, and reports what it did and
  *             what came of it. What should have come of it is not known here: the judge beside the lab's
- *             handout works it out.
+ *             handout works it out, and draws the same numbers again: therefore they are drawn one per
+ *             expression (C leaves open which of two comes first), and by one thread only.
  * Interface.  OBSERVE (kern/boot/observe.h).
  */
 #include "kern/boot/observe.h"
@@ -123,6 +124,7 @@ OBSERVE(4, tid_exhaustion)
 
 struct worker {
 	int id, count;
+	uint64_t dice;             /* of its own: in which order workers run must not change what they draw */
 	struct thread *thread;
 	bool intr;                 /* sleeps interruptibly */
 	bool go, stop;
@@ -147,7 +149,10 @@ workers_start(int n, void (*fn)(void *), uint32_t span)
 {
 	nworker = nalive = n ? n : 3 + (int)below(NWORKER - 2);
 	for (int i = 0; i < nworker; i++) {
-		workers[i] = (struct worker){ .id = i, .count = 1 + below(span), .intr = below(2) };
+		workers[i] = (struct worker){ .id = i };
+		workers[i].count = 1 + (int)below(span);
+		workers[i].intr = below(2);
+		workers[i].dice = observe_random() | 1;
 		workers[i].thread = thread_create("worker", fn, &workers[i]);
 		if (!workers[i].thread)
 			panic("no memory for the grader's threads");
@@ -386,16 +391,19 @@ ring(struct timer *t)
 
 OBSERVE(4, interrupt_wakes)
 {
+	uint64_t drawn = 0;
+
 	timer_init(&bell, ring);
 	for (uint32_t i = 1; i <= 1500; i++) {
-		uint32_t spin = below(400);
+		uint32_t spin = below(400), delay = below(20000);
 
-		timer_arm(&bell, clock_ns() + below(20000));
+		drawn += spin + delay;
+		timer_arm(&bell, clock_ns() + delay);
 		while (spin--)
 			cpu_relax();
 		wait_event(&queue, __atomic_load_n(&rings, __ATOMIC_SEQ_CST) >= i, (void *)NULL);
 		if (i % 100 == 0)
-			observe("heard %u", rings);
+			observe("heard %u drawn %lu", rings, drawn);
 	}
 }
 
@@ -403,10 +411,20 @@ OBSERVE(4, interrupt_wakes)
 
 static struct mutex turn = MUTEX(turn, "the grader's mutex", RANK(4, 90));
 
-static void
-yield_some(uint32_t span)
+/* Random numbers of a worker's own: a step of xorshift64. */
+static uint32_t
+dice(struct worker *w, uint32_t n)
 {
-	for (uint32_t n = below(span); n > 0; n--)
+	w->dice ^= w->dice << 13;
+	w->dice ^= w->dice >> 7;
+	w->dice ^= w->dice << 17;
+	return (w->dice >> 20) % n;
+}
+
+static void
+yield_some(struct worker *w, uint32_t span)
+{
+	for (uint32_t n = dice(w, span); n > 0; n--)
 		thread_yield();
 }
 
@@ -416,8 +434,8 @@ use_mutex(void *arg)
 	struct worker *w = arg;
 
 	for (int i = 0; i < w->count; i++) {
-		yield_some(8);
-		if (below(4) == 0) {
+		yield_some(w, 8);
+		if (dice(w, 4) == 0) {
 			bool got = mutex_trylock(&turn);
 
 			observe("try %d: %d", w->id, got);
@@ -428,7 +446,7 @@ use_mutex(void *arg)
 			mutex_lock(&turn);
 			observe("has %d", w->id);
 		}
-		yield_some(4);
+		yield_some(w, 4);
 		observe("leaves %d", w->id);
 		mutex_unlock(&turn);
 	}
@@ -522,8 +540,11 @@ archive_spoil(uint8_t *buf, size_t n)
 	static const char with[] = "0123456789abcdefFg/\0", sizes[][9] = { "ffffffff", "fffffff0", "ffffff80", "80000000",
 		"00000000", "00000001", "00000800", "7fffffff" };
 
-	if (n && below(3))
-		memcpy(buf + 6 + FIELD_CHARS * (below(3) ? 6 : 11), sizes[below(8)], FIELD_CHARS);
+	if (n && below(3)) {
+		int field = below(3) ? 6 : 11;
+
+		memcpy(buf + 6 + FIELD_CHARS * field, sizes[below(8)], FIELD_CHARS);
+	}
 	for (uint32_t i = below(4); n && i > 0; i--) {
 		size_t at = below(3) ? below(n) : below(n < 110 ? n : 110);
 
@@ -641,8 +662,10 @@ OBSERVE(4, plain_pages)
 	struct aspace *as;
 
 	for (int round = 0; round < 12; round++) {
+		uint32_t key = below(256);
+
 		observe("round");
-		file_make(below(256), PAGE_SIZE + below(FILE_MAX - PAGE_SIZE));
+		file_make(key, PAGE_SIZE + below(FILE_MAX - PAGE_SIZE));
 		if (aspace_new(&as) < 0)
 			panic("no memory for the grader's address space");
 		for (int i = 0; i < 4; i++)
@@ -705,10 +728,10 @@ evil(void)
 static void
 elf_make(Elf64_Ehdr *e, Elf64_Phdr *ph)
 {
-	uint64_t off = 0, va = 0x400000 + below(16) * PAGE_SIZE;
+	uint64_t off = 0, va = 0x400000 + below(16) * PAGE_SIZE, entry = va + below(4096);
 
 	*e = (Elf64_Ehdr){ .e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT }, .e_type = ET_EXEC,
-		.e_machine = EM_X86_64, .e_entry = va + below(4096), .e_phoff = sizeof *e, .e_phentsize = sizeof *ph,
+		.e_machine = EM_X86_64, .e_entry = entry, .e_phoff = sizeof *e, .e_phentsize = sizeof *ph,
 		.e_phnum = 1 + below(3) };
 	for (int i = 0; i < e->e_phnum; i++) {
 		uint64_t filesz = below(3) ? 700 + below(2 * PAGE_SIZE) : 0;

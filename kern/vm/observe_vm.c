@@ -2,7 +2,8 @@
  *
  * Idea.       Address spaces that nothing runs in are mapped, touched, cloned and cut at random. Reported is what
  *             was done, and what mappings and page-table entries are there afterwards; what should be there is
- *             known to the judge (labs/05-vm/test_vm.py).
+ *             known to the judge (labs/05-vm/test_vm.py). It draws the same numbers again: therefore they are
+ *             drawn one per expression, C leaves open which of two arguments comes first.
  * Interface.  OBSERVE (kern/boot/observe.h).
  */
 #include "kern/boot/observe.h"
@@ -131,12 +132,28 @@ OBSERVE(5, map_sequences)
 		for (int i = 0; i < 50; i++) {
 			change_mappings(as, -1);
 			show_mappings(as);
-			for (int k = 0; k < 3; k++)
-				touch(as, BASE + below(2 * ARENA) * PAGE_SIZE + below(PAGE_SIZE), below(2) ? PF_W : 0);
+			for (int k = 0; k < 3; k++) {
+				uint64_t page = BASE + below(2 * ARENA) * PAGE_SIZE, va = page + below(PAGE_SIZE);
+
+				touch(as, va, below(2) ? PF_W : 0);
+			}
 		}
 		show_entries(as, 0);
 		aspace_put(as);
 		observe("frames left %lu", anon_frames());
+	}
+}
+
+/* Up to `slots` mappings that keep out of each other's way, in an order that jumps. None is unmapped. */
+static void
+map_apart(struct aspace *as, uint32_t slots, uint32_t longest)
+{
+	uint32_t first = below(slots), n = below(slots + 1);
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t at = (first + 5 * i) % slots * (longest + 2) + below(3), len = 1 + below(longest);
+
+		mm_map(as, BASE + at * PAGE_SIZE, len * PAGE_SIZE, prots[below(4)], FIXED, NULL, 0);
 	}
 }
 
@@ -162,8 +179,7 @@ OBSERVE(5, find_mapping)
 		struct aspace *as = space_new();
 
 		observe("round");
-		for (int n = below(14); n > 0; n--)
-			mm_map(as, BASE + below(ARENA) * PAGE_SIZE, (1 + below(4)) * PAGE_SIZE, prots[below(4)], FIXED, NULL, 0);
+		map_apart(as, 13, 4);
 		show_mappings(as);
 		for (int i = 0; i < 60; i++)
 			find_one(as);
@@ -176,7 +192,7 @@ OBSERVE(5, find_cost)
 {
 	for (uint64_t n = 60; n <= 960; n *= 4) {
 		struct aspace *as = space_new();
-		uint64_t start, time = 0;
+		uint64_t start, time = 0, sum = 0;
 
 		for (uint64_t i = 0; i < n; i++)
 			mm_map(as, BASE + i * 2 * PAGE_SIZE, PAGE_SIZE, RW, FIXED, NULL, 0);
@@ -185,11 +201,11 @@ OBSERVE(5, find_cost)
 			uint64_t va = BASE + below(2 * n) * PAGE_SIZE;
 
 			start = rdtsc();
-			mm_find(as, va);
+			sum += (uint64_t)mm_find(as, va);
 			time += rdtsc() - start;
 		}
 		mm_unlock(as);
-		observe("among %lu time %lu", n, time);
+		observe("among %lu sum %lu time %lu", n, sum, time);
 		aspace_put(as);
 	}
 }
@@ -201,10 +217,12 @@ OBSERVE(5, find_room)
 		uint64_t top = BASE + ARENA * PAGE_SIZE, hint, len, at;
 
 		observe("round");
-		for (int n = below(10); n > 0; n--)
-			mm_map(as, BASE + below(ARENA + 4) * PAGE_SIZE, (1 + below(5)) * PAGE_SIZE, RW, FIXED, NULL, 0);
-		if (below(2))
-			mm_map(as, MM_LOWEST + below(3) * PAGE_SIZE, BASE - MM_LOWEST - below(6) * PAGE_SIZE, PROT_NONE, FIXED, NULL, 0);
+		map_apart(as, 7, 5);
+		if (below(2)) {
+			uint64_t lo = MM_LOWEST + below(3) * PAGE_SIZE;
+
+			mm_map(as, lo, BASE - lo - below(4) * PAGE_SIZE, PROT_NONE, FIXED, NULL, 0);
+		}
 		vm_of(as)->mmap_top = top;
 		show_mappings(as);
 		observe("top %lx lowest %lx", top, MM_LOWEST);
@@ -236,7 +254,9 @@ OBSERVE(5, access_rules)
 		observe("prot %d", prot);
 		mm_map(as, BASE, PAGE_SIZE, prot, FIXED, NULL, 0);
 		for (int i = 0; i < 6; i++) {
-			touch(as, BASE + below(PAGE_SIZE), accesses[below(3)]);
+			uint64_t va = BASE + below(PAGE_SIZE);
+
+			touch(as, va, accesses[below(3)]);
 			pt_each(&as->pt, 0, USER_END, show_entry, &zero);
 		}
 		touch(as, BASE - 1, 0);
@@ -326,8 +346,9 @@ OBSERVE(5, stack_limits)
 		show_mappings(as);
 		for (int i = 0; i < 14; i++) {
 			uint32_t far = i % 3 ? max + 4 * PAGE_SIZE : 8 * PAGE_SIZE;
+			uint64_t va = top - max - 4 * PAGE_SIZE + below(far);
 
-			touch(as, top - max - 4 * PAGE_SIZE + below(far), below(2) ? PF_W : 0);
+			touch(as, va, below(2) ? PF_W : 0);
 			show_mappings(as);
 		}
 		aspace_put(as);
@@ -358,6 +379,14 @@ poke(int id, uint64_t va, uint64_t value)
 }
 
 static void
+poke_random(int id)
+{
+	uint64_t va = BASE + below(24) * PAGE_SIZE;
+
+	poke(id, va, observe_random() >> 20);
+}
+
+static void
 family_step(void)
 {
 	int id = below(SPACES), other = below(SPACES);
@@ -374,12 +403,15 @@ family_step(void)
 		space[id] = NULL;
 		return;
 	}
-	if (below(3))
-		poke(id, BASE + below(24) * PAGE_SIZE, observe_random() >> 20);
-	else if (below(2))
-		observe("read %d %d", id, mm_fault(space[id], BASE + below(24) * PAGE_SIZE, 0));
-	else
+	if (below(3)) {
+		poke_random(id);
+	} else if (below(2)) {
+		uint64_t va = BASE + below(24) * PAGE_SIZE;
+
+		observe("read %d %lx: %d", id, va, mm_fault(space[id], va, 0));
+	} else {
 		change_mappings(space[id], id);
+	}
 }
 
 static void
@@ -400,7 +432,7 @@ OBSERVE(5, family)
 		space[0] = space_new();
 		mm_map(space[0], BASE, 24 * PAGE_SIZE, RW, FIXED, NULL, 0);
 		for (int i = 0; i < 10; i++)
-			poke(0, BASE + below(24) * PAGE_SIZE, observe_random() >> 20);
+			poke_random(0);
 		for (int i = 0; i < 120; i++) {
 			family_step();
 			if (i % 6 == 0)
@@ -539,7 +571,7 @@ told_step(void)
 	watch_all();
 	switch (below(4)) {
 	case 0:
-		observe("step unmap");
+		observe("step unmap %lx+%lx", at, len);
 		mutex_lock(&space[0]->lock);
 		mm_unmap(space[0], at, at + len);
 		mm_unlock(space[0]);
@@ -573,6 +605,7 @@ OBSERVE(5, flushes)
 	for (int i = 0; i < 80; i++) {
 		told_step();
 		if (space[1] && below(6) == 0) {
+			observe("drop");
 			aspace_put(space[1]);
 			space[1] = NULL;
 		}

@@ -1,6 +1,8 @@
 /* memback.c - whatever processes do, their memory comes back.                                (lab 4)
  *
- * Idea.       memback SEED ROUNDS. Each round is the same row of forks, execs and deaths; after it the free memory is printed.
+ * Idea.       memback SEED ROUNDS. Each round is the same row of forks, execs and deaths; after it the free
+ *             memory is printed, and what the children's ends add up to: their codes are random, a killed one
+ *             counts 1000.
  *
  * There is no host run: how much memory is free is the judge's business. Without arguments it only says ok.
  */
@@ -11,6 +13,7 @@
 
 static char data[9 * 4096] = { 1 };
 static char *self;
+static int heard;                          /* what the children's ends add up to */
 static char **volatile no_list = (char **)8;
 static char *volatile nowhere = (char *)8;
 
@@ -73,13 +76,14 @@ quick(void)
 static void
 child(void (*fn)(void))
 {
-	int pid = fork();
+	int code = (int)roll(100), status = 0, pid = fork();
 
 	if (pid == 0) {
 		fn();
-		_exit(0);
+		_exit(code);
 	}
-	waitpid(pid, NULL, 0);
+	waitpid(pid, &status, 0);
+	heard += WIFEXITED(status) ? WEXITSTATUS(status) : 1000;
 }
 
 static void
@@ -102,11 +106,12 @@ main(int argc, char **argv)
 		say("ok\n");
 	for (int r = 0; r < rounds; r++) {
 		dice_seed(argv[1]);
+		heard = 0;
 		for (int i = 0; i < 16; i++)
 			child(what[roll(6)]);
 		rest();
 		sysinfo(&si);
-		say("free %lu processes %d\n", (unsigned long)si.freeram, si.procs);
+		say("heard %d free %lu processes %d\n", heard, (unsigned long)si.freeram, si.procs);
 	}
 	return 0;
 }
