@@ -299,14 +299,15 @@ OBSERVE(1, symbols)
 OBSERVE(1, symbols_quick)
 {
 	enum { LOOKUPS = 64 };
-	uint64_t size = (uint64_t)(text_end - text_start), off;
+	uint64_t size = (uint64_t)(text_end - text_start), off = 0;
 
 	for (int i = 0; i < 40; i++) {
-		uint64_t addr = (uint64_t)text_start + observe_below(size), start = rdtsc();
+		uint64_t addr = (uint64_t)text_start + observe_below(size), start = rdtsc(), end;
 
 		for (int k = 0; k < LOOKUPS; k++)
 			ksym_find(addr, &off);
-		observe("cycles %lu", rdtsc() - start);
+		end = rdtsc();
+		observe("address %#lx offset %lu cycles %lu", addr, off, end - start);
 	}
 }
 
@@ -524,12 +525,19 @@ OBSERVE(1, lock_play)
 	irq_off();
 }
 
-/* arg: which rule is broken. */
+/* arg: which rule is broken. The locks have names that the seed chose. */
 OBSERVE(1, lock_order)
 {
-	static struct spinlock twin = SPINLOCK("twin", RANK(5, 3));
+	static struct spinlock twin;
+	struct spinlock *const named[] = { &amber, &basalt, &cobalt, &twin };
+	static char names[4][9];
 	const char *how = observe_arg();
 
+	twin = basalt;
+	for (int i = 0; i < 4; i++) {
+		letters(names[i], sizeof names[i] - 1);
+		named[i]->name = names[i];
+	}
 	spin_lock(&amber);
 	spin_lock(&basalt);
 	observe("start");
@@ -554,13 +562,14 @@ OBSERVE(1, lock_order)
 	observe("went on");
 }
 
-static uint64_t waits;
+static uint64_t waits, looks;
 
 static void
 wait_seen(void)
 {
+	looks++;
 	if (waits > 0 && --waits == 0) {
-		observe("other CPU lets go");
+		observe("other CPU lets go after %lu looks", looks);
 		locks[0].cpu = NULL;
 		__atomic_store_n(&locks[0].locked, 0, __ATOMIC_RELEASE);
 	}
@@ -574,6 +583,7 @@ OBSERVE(1, lock_wait)
 	for (int i = 0; i < 3; i++) {
 		locks_reset();
 		waits = 1 + observe_below(2000);
+		looks = 0;
 		irq_on();
 		spin_lock(&locks[0]);
 		observe("got it, %lu looks missing", waits);

@@ -244,8 +244,15 @@ def last_setup(events):
 
 
 def test_serial_silent(run: Run):
-    """Nobody takes the bytes. The kernel waits once, about a second of its own time, and goes on."""
-    obs = run.observe("serial_silent", reads_console=False, icount=False, cpu_limit=12)
+    """Nobody takes the bytes. The kernel waits once, about a second of its own time, and goes on. What got onto
+    the line before it was full is looked at afterwards."""
+    obs = run.observe("serial_silent", reads_console=False, icount=False, cpu_limit=12, hold=True)
+    obs.machine.reads_console = True
+    while obs.machine.pump(0.2):
+        pass
+    arrived, text = obs.machine.console.rpartition("\n")[2], letters(Random(run.seed), 1024)
+    run.check(len(arrived) >= FIFO and (text * (1 + len(arrived) // 1024)).startswith(arrived), "wrong",
+              "the beginning of the text did not arrive", f"expected {text[:64]}...", f"seen     {arrived[:64]}...")
     (waited,) = obs.numbers(r"waited (\d+) times")
     run.check(waited < 3, "wrong",
               f"{waited} writes waited for a port that is silent; only the first should: the next ones try once")
@@ -279,7 +286,9 @@ def judge_consoles(run, choice):
         if not raw:
             random.below(2)
         want += text if raw else text.replace("\n", "\r\n")
-    for name, (line, told) in zip(names, groups(obs.lines, "console")):
+    shown = groups(obs.lines, "console")
+    run.equal(len(shown), 3, "consoles told about")
+    for name, (line, told) in zip(names, shown):
         run.equal(line, f"console {name}", "consoles told about")
         chosen = not choice or name in [c.split(",")[0] for c in choice]
         run.equal(hexed(told).decode("latin-1"), want if chosen else "",
@@ -310,7 +319,9 @@ def test_console_late(run: Run):
 def test_log_ring(run: Run):
     obs = run.observe("log_ring")
     random, log, known = Random(run.seed), "", True
-    for i, (line, told) in enumerate(groups(obs.lines, "read")):
+    reads = groups(obs.lines, "read")
+    run.equal(len(reads), 8, "times the log was read")
+    for i, (line, told) in enumerate(reads):
         for _ in range(random.below(300 if i % 3 == 2 else 20) + (800 if i == 7 else 0)):
             log += letters(random, random.below(60)) + "\n"
         want = (random.below(400) if random.below(3) else random.below(18000)) + (17000 if i == 7 else 0)
@@ -352,9 +363,19 @@ class Symbols:
         return [n for a, n in self.code if a == at], at
 
 
+def addresses(random, symbols):
+    """What the observation `symbols` looks up."""
+    start, end = symbols.start, symbols.end
+    out = [start + random.below(end - start) for _ in range(60)]
+    for _ in range(10):
+        out += [random.next(), end + random.below(1 << 16), start - 1 - random.below(1 << 16)]
+    return out + [start, end - 1, end, start - 1]
+
+
 def test_symbols(run: Run):
     obs, symbols = run.observe("symbols"), Symbols()
-    run.equal(len(obs.lines), 94, "addresses looked up")
+    run.equal([int(line.split()[1], 16) for line in obs.lines], addresses(Random(run.seed), symbols),
+              "addresses looked up")
     for line in obs.lines:
         _, addr, name, off = line.split()
         addr = int(addr, 16)
@@ -370,8 +391,12 @@ def test_symbols(run: Run):
 
 def test_symbols_quick(run: Run):
     """A binary search takes about as long wherever the address is; a linear one a thousand times longer at the other end."""
-    cycles = [int(m[1]) for m in run.observe("symbols_quick").all(r"cycles (\d+)")]
-    run.equal(len(cycles), 40, "addresses looked up")
+    found = run.observe("symbols_quick").all(r"address (\w+) offset (\d+) cycles (\d+)")
+    random, symbols = Random(run.seed), Symbols()
+    asked = [symbols.start + random.below(symbols.end - symbols.start) for _ in range(40)]
+    run.equal([(int(m[1], 16), int(m[2])) for m in found], [(a, a - symbols.names(a)[1]) for a in asked],
+              "addresses looked up, and how far each is into its function")
+    cycles = [int(m[3]) for m in found]
     run.check(max(cycles) < 6 * min(cycles), "wrong",
               "some addresses take far longer to find than others: a search that halves does not",
               f"quickest {min(cycles)} cycles", f"slowest  {max(cycles)} cycles")
@@ -511,8 +536,10 @@ def test_lock_play(run: Run):
 
 def test_lock_order(run: Run):
     """A lock of the wrong rank is a deadlock that did not happen today: panic names both locks."""
-    rules = {"same": ("twin", "basalt"), "above": ("amber", "basalt"), "earlier": ("basalt", "cobalt"),
-             "between": ("basalt", "twin"), "foreign": ("cobalt", "")}
+    random = Random(run.seed)
+    amber, basalt, cobalt, twin = (letters(random, 8) for _ in range(4))
+    rules = {"same": (twin, basalt), "above": (amber, basalt), "earlier": (basalt, cobalt),
+             "between": (basalt, twin), "foreign": (cobalt, "")}
     for how in rules:
         obs = run.observe("lock_order", arg=how, ends="panic")
         run.equal(obs.lines, ["start"], f"what is told before the panic ({how})")
@@ -525,9 +552,8 @@ def test_lock_order(run: Run):
 def test_lock_wait(run: Run):
     obs, random, want = run.observe("lock_wait"), Random(run.seed), []
     for _ in range(3):
-        random.below(2000)
-        want += ["other CPU lets go", "got it, 0 looks missing", "lock 0: held 0x1, interrupts off",
-                 "unlock 0: held 0, interrupts on"]
+        want += [f"other CPU lets go after {1 + random.below(2000)} looks", "got it, 0 looks missing",
+                 "lock 0: held 0x1, interrupts off", "unlock 0: held 0, interrupts on"]
     run.equal(obs.lines, want, "waiting for a lock that another CPU holds")
 
 
