@@ -65,7 +65,7 @@ struct scan {
 static uint32_t crc_table[256];
 
 /* CRC-32 (IEEE 802.3, reflected), continued from `crc`; 0 to begin. */
-static uint32_t
+uint32_t
 crc32(uint32_t crc, const void *data, size_t n)
 {
 	const uint8_t *p = data;

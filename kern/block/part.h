@@ -26,6 +26,7 @@ struct part_source {
 	void *arg;
 };
 
+uint32_t crc32(uint32_t crc, const void *data, size_t n);
 int part_scan(const struct part_source *s);
 void guid_text(const uint8_t guid[16], char text[37]);
 
