@@ -19,8 +19,10 @@ from grade.release import hidden, manifest, source, write  # noqa: E402
 from grade.release import tree as trees  # noqa: E402
 from grade.release.sample import ALL, RUN, code, comments, flags, git, paths, repo, runs, stripped, tree  # noqa: E402
 
-LONGEST = 36         # tokens on end that a body may have in common with given code: about four lines
-SHARE = 2            # and at most one part in so many of its runs
+# Tokens on end that a body may have in common with given code ("kern": about four lines), with what only the host's tools
+# say, which know the same disk, and with what only tests and observers say: the latter must not repeat what they try.
+LONGEST = {"kern": 35, "host": 17, "test": 12}
+SHARE = 0.45         # and at most so much of its runs with all of them together
 pytestmark = pytest.mark.xdist_group("release")
 
 
@@ -168,26 +170,38 @@ def test_bodies_put_back_give_the_solved_tree():
                 assert out == f.read(), path
 
 
+def kind_of(path):
+    """What sort of code a given file is, as LONGEST tells them apart."""
+    if re.search(r"(^|/)(test_|observe_)|^user/tests/", path):
+        return "test"
+    return "host" if path.startswith("fs/eclipsefs/host/") else "kern"
+
+
 def released_text():
-    """(runs of prose {run: path}, runs of the code that is given): of the release's last branch."""
+    """(runs of prose {run: path}, {kind: runs of the code that is given}): of the release's last branch."""
     t, last = tree(), f"lab{max(ALL)}"
-    prose, given = {}, {}
+    prose, given = {}, {k: set() for k in LONGEST}
     mine = {}
     for _, path, _, text in stripped(t):
         mine.setdefault(path, []).append(text)
     for path in paths(repo(), last):
         text = git(repo(), "show", f"{last}:{path}").decode(errors="replace")
-        c = path.endswith((".c", ".h", ".S"))
-        for r in runs(comments(text)) if c else runs(text) if path.endswith((".md", ".toml", ".py", "files", ".txt")) else ():
-            prose[r] = path
+        c = path.endswith((".c", ".h", ".S", ".sh"))
+        prose.update(dict.fromkeys(runs(comments(text) if c else text), path))
         if c and path not in t.edits and path not in t.laid_over():
-            given.update(dict.fromkeys(runs(code(text)), path))
+            given[kind_of(path)].update(runs(code(text)))
     for path in t.edits:                     # of a file with exercises, what the solved one has outside of them
         text = t.source(path).bytes.decode()
         for body in mine[path]:
             text = text.replace(body, " ;;;;;;;; ")
-        given.update(dict.fromkeys(runs(code(text)), path))
+        given[kind_of(path)].update(runs(code(text)))
     return prose, given
+
+
+def longest(found):
+    """The tokens of the longest stretch of runs for which `found` is true."""
+    n = max((len(s) for s in "".join(" x"[f] for f in found).split()), default=0)
+    return n + RUN - 1 if n else 0
 
 
 def test_no_body_is_left():
@@ -195,25 +209,36 @@ def test_no_body_is_left():
 
     The one exception: runs that the solved tree has in given C code, too, outside of all that is stripped. (`for (i = 0; i < n;
     i++) {` is in many places.) Not in comments, handouts, judges or stubs; and of no body is so much to be found that it could
-    be put together: at most LONGEST tokens on end, and at most half of its runs. A naive version is given code of its function.
+    be put together: see LONGEST and SHARE. A naive version is given code of its function.
     """
     t = tree()
     prose, given = released_text()
-    everywhere = set()
+    anywhere, everywhere = set().union(*given.values()), set()
+    only = {k: given[k].difference(*(given[o] for o in list(LONGEST)[:i])) for i, k in enumerate(LONGEST)}
     for path in t.edits:
         everywhere |= set(runs(code(t.student(path).decode())))
     for lab, path, name, text in stripped(t):
         mine = runs(code(text))
         told = [f"{prose[r]}: {' '.join(r)}" for r in mine if r in prose]
         assert not told, f"{name} of {path}: {told[0]}"
-        naive = t.manifests[lab].naive().get(name, "")
-        allowed = given.keys() | set(runs(code(naive)))
-        left = [r for r in mine if r in everywhere and r not in allowed]
+        naive = set(runs(code(t.manifests[lab].naive().get(name, ""))))
+        left = [r for r in mine if r in everywhere and r not in anywhere and r not in naive]
         assert not left, f"{name} of {path} is left in the students' files: {' '.join(left[0])}"
-        again = [r in given for r in mine]
-        assert sum(again) * SHARE <= max(len(mine), 12), f"{sum(again)} of {len(mine)} runs of {name} are in given code, too"
-        longest = max((len(s) for s in "".join(" x"[a] for a in again).split()), default=0)
-        assert longest + RUN - 1 <= LONGEST, f"{longest + RUN - 1} tokens on end of {name} are in given code, too"
+        again = sum(r in anywhere for r in mine)
+        assert again <= SHARE * max(len(mine), 12), f"{again} of {len(mine)} runs of {name} are in given code, too"
+        for kind, most in LONGEST.items():
+            n = longest([r in only[kind] for r in mine])
+            assert n <= most, f"{n} tokens on end of {name} are in given code ({kind}), too"
+
+
+def test_helpers_are_named_nowhere():
+    """What only the solution has, no file of the release knows by name."""
+    t, last = tree(), f"lab{max(ALL)}"
+    names = {h for m in t.manifests.values() for _, helpers in m.by_file().values() for h in helpers}
+    assert names
+    for path in paths(repo(), last):
+        found = names & set(re.findall(r"\w+", git(repo(), "show", f"{last}:{path}").decode(errors="replace")))
+        assert not found, f"{path} speaks of {found}"
 
 
 def test_comments_inside_bodies_are_gone():
