@@ -33,8 +33,8 @@ def tape(build, lab, test=""):
 
 
 def choose(maker):
-    """Correct, cheating and broken ones, all of them; as many mutated ones as make 40."""
-    out = samples.CORRECT[:4] + samples.CHEATS[:15] + samples.BROKEN[:10:2] + samples.BROKEN[10:15]
+    """Correct, cheating and broken ones; as many mutated ones as make 40."""
+    out = samples.CORRECT[:4] + samples.CHEATS[:15] + samples.BROKEN[:10:2] + samples.BROKEN[10:16]
     mutants = samples.mutated(maker)
     room = CLASS - len(out)
     step = max(1, len(mutants) // max(room, 1))
@@ -81,7 +81,8 @@ def main():
         classrun.run(classrun.arguments(words))
         course = courses.Course(os.path.join(top, "out"))
         results = [classrun.result_of(course, u) for u in course.units]
-        print(f"\n{len(results)} submissions in {time.monotonic() - start:.0f} s, {args.jobs} at a time:")
+        took = time.monotonic() - start
+        print(f"\n{len(results)} submissions in {took:.0f} s, {args.jobs} at a time: {took / len(results):.1f} s each")
         wrong = compare(chosen, results, course.tests())
     except CourseError as e:
         sys.exit(f"class-check: {e}")

@@ -400,12 +400,11 @@ def formula_name(m, at):
     put(at, m.student())
 
 
+# The first fifteen are in every class-check.
 CHEATS = [
     Sample("cheat-prints-expected", prints_expected, most=0, classes=("wrong", "panic", "not-written")),
     Sample("cheat-forges-records", forges_records, most=0, classes=("wrong",)),
-    Sample("cheat-forges-numbers", forges_with_numbers, most=0, classes=("wrong", "idle-hang")),
     Sample("cheat-plays-back", plays_back, most=0.1, classes=("wrong",)),
-    Sample("cheat-floods-records", floods_records, most=0, classes=("flood",)),
     Sample("cheat-edits-tests", edits_tests, most=0,
            says="changed, but no exercise is in it.*(run.py|lab.toml)"),
     Sample("cheat-makefile", makefile_runs_code, most=0,
@@ -414,19 +413,21 @@ CHEATS = [
     Sample("cheat-reads-hidden", reads_hidden, most=0, classes=("no-build",), says="No such file"),
     Sample("cheat-incbin", incbin_passwd, most=0, classes=("no-build",),
            says="(?i)file not found|no such file"),
-    Sample("cheat-include-bomb", include_bomb, most=0, classes=("no-build",),
-           says="not built: .*(time|nested|memory|output|Killed|signal)"),
-    Sample("cheat-macro-bomb", macro_bomb, most=0, classes=("no-build",),
-           says="not built: .*(time|memory|Killed|signal)"),
-    Sample("cheat-object-bomb", object_bomb, most=0, classes=("no-build",), says="not built: "),
-    Sample("cheat-error-bomb", error_bomb, most=0, classes=("no-build",), says="not built: "),
     Sample("cheat-loops", loops, most=0, classes=("busy-hang",)),
-    Sample("cheat-halts", halts, most=0, classes=("idle-hang",)),
     Sample("cheat-floods", floods, most=0, classes=("flood",)),
     Sample("cheat-debug-exit", debug_exit, most=0, classes=("wrong", "panic", "not-written")),
     Sample("cheat-takes-over", takes_over_observe, most=0, classes=("no-build",), says="multiple definition"),
-    Sample("cheat-gdb-script", linker_words, most=0),
+    Sample("cheat-include-bomb", include_bomb, most=0, classes=("no-build",),
+           says="not built: .*(time|nested|memory|output|Killed|signal)"),
+    Sample("cheat-object-bomb", object_bomb, most=0, classes=("no-build",), says="not built: "),
     Sample("cheat-links", links_out, most=0, says="a symbolic link; not taken"),
+    Sample("cheat-forges-numbers", forges_with_numbers, most=0, classes=("wrong", "idle-hang")),
+    Sample("cheat-floods-records", floods_records, most=0, classes=("flood",)),
+    Sample("cheat-macro-bomb", macro_bomb, most=0, classes=("no-build",),
+           says="not built: .*(time|memory|Killed|signal)"),
+    Sample("cheat-error-bomb", error_bomb, most=0, classes=("no-build",), says="not built: "),
+    Sample("cheat-halts", halts, most=0, classes=("idle-hang",)),
+    Sample("cheat-gdb-script", linker_words, most=0),
     Sample("cheat-folder-link", folder_link, most=0, says="a symbolic link; what is behind it"),
     Sample("cheat-zip-slip", zip_slip, most=0, says="leads out of the zip file"),
     Sample("cheat-zip-bomb", zip_bomb, most=0, says="huge"),
@@ -512,6 +513,20 @@ def one_file_missing(m, at):
     put(at, files)
 
 
+ODD = ("my notes.c", "kern/boot/two\nlines.c", "kern/boot/\x1b[2Jclear.c", "-rf", "kern/boot/; touch x", "\u202egpj.exe", "\udcff")
+
+
+def odd_names(m, at):
+    """Names with spaces, newlines, escapes and bytes that are no text, beside the files that count."""
+    put(at, {**m.done(), **{n: b"x\n" for n in ODD}})
+
+
+def odd_names_in_git(m, at):
+    committed(at, {**m.done(), **{n: b"x\n" for n in ODD}})
+    git(at, "bundle", "create", at + ".bundle", "HEAD", "main")
+    subprocess.run(["rm", "-r", at], check=True)
+
+
 def unreadable(m, at):
     """For root nothing is; a folder where a file should be will do."""
     put(at, {p: d for p, d in m.student().items() if p != EVIL})
@@ -536,6 +551,8 @@ BROKEN = [
     Sample("broken-other-project", other_project, most=0, says="no file of any exercise"),
     Sample("broken-file-missing", one_file_missing, most=0.9,
            says="not sent, so as handed out: kern/boot/serial.c"),
+    Sample("broken-odd-names", odd_names, least=1, says=r"not looked at: .*two\\nlines"),
+    Sample("broken-odd-names-bundle", odd_names_in_git, least=1, says=r"not looked at: .*two\\nlines"),
     Sample("broken-folder-for-file", unreadable, most=0, says="not sent"),
 ]
 

@@ -141,6 +141,7 @@ def test_bad_submission_is_a_line(sample, maker, tmp_path):
     got = take(sample, maker, tmp_path)
     if sample.name != "broken-wrong-lab":                # lab 1 has no lab before it
         assert re.search(sample.says, "\n".join(got.notes)), got.notes
+    assert not sample.least or got.files == maker.done()
     assert all(d in (maker.skeleton[p], maker.solved(p)) for p, d in got.files.items())
     assert all("\n" not in n and n.isprintable() for n in got.notes)
     assert not os.path.exists(samples.CANARY) and time.monotonic() - start < 20
@@ -200,7 +201,7 @@ def course(tmp_path_factory):
         "correct\nin two lines", "correct-zip", "cheat-prints-expected", "cheat-forges-records",
         "cheat-reads-hidden", "cheat-incbin",
         "cheat-makefile", "cheat-edits-tests", "cheat-object-bomb", "cheat-takes-over", "cheat-links",
-        "broken-no-commit",
+        "cheat-fork-bomb", "cheat-loops", "cheat-floods", "cheat-debug-exit", "broken-no-commit",
         "broken-does-not-compile", "=cmd|' calc'!A0,<script>alert(1)</script>")]
     samples.write(chosen, maker, sent)
     args = classrun.arguments([sent, out, "--build", build.BUILD, "--lab", "1", "--test", HELLO, "--seed",
