@@ -189,11 +189,13 @@ OBSERVE(2, page_underflow)
 {
 	struct page *p = page_alloc(PG_KERNEL);
 
-	for (uint64_t n = observe_below(5); n > 0; n--) {
+	uint64_t turns = observe_below(1000);
+
+	for (uint64_t n = turns; n > 0; n--) {
 		page_ref(p);
 		page_unref(p);
 	}
-	observe("page %lx", page_phys(p));
+	observe("page %lx after %lu turns", page_phys(p), turns);
 	page_unref(p);
 	observe("once");
 	page_unref(p);
@@ -291,7 +293,7 @@ OBSERVE(2, map_refused)
 
 	pt_init(&tree);
 	pt_map(&tree, va, 0x1000, PTE_NX);
-	observe("start");
+	observe("start %lx", va);
 	if (strcmp(observe_arg(), "twice") == 0)
 		pt_map(&tree, va, 0x2000, PTE_NX);
 	else
@@ -405,20 +407,22 @@ visit_count(pte_t *pte, uint64_t va, void *arg)
 
 OBSERVE(2, tear_down)
 {
-	uint64_t found;
-
 	for (int round = 0; round < 24; round++) {
-		found = 0;
+		uint64_t found = 0, made = 0, n = 1 + observe_below(60);
+
 		if (pt_init(&tree) < 0)
 			break;
 		pt_each(&tree, 0, USER_END, visit_count, &found);
-		uint64_t n = 1 + observe_below(60);
+		for (uint64_t i = 0; i < n; i++) {
+			uint64_t va = (i << 21) + (observe_below(512) << PAGE_SHIFT);
 
-		for (uint64_t i = 0; i < n; i++)
 			if (!(pt_walk(&tree, i << 21, false)))
-				pt_map(&tree, (i << 21) + (observe_below(512) << PAGE_SHIFT), 0x1000, PTE_NX);
+				pt_map(&tree, va, 0x1000, PTE_NX);
+		}
+		pt_each(&tree, 0, USER_END, visit_count, &made);
 		pt_destroy(&tree);
-		observe("round %d: found %lu, free and cached %lu", round, found, page_count_free() + pt_cached_pages());
+		observe("round %d: found %lu, then %lu, free and cached %lu", round, found, made,
+			page_count_free() + pt_cached_pages());
 	}
 }
 
@@ -506,21 +510,30 @@ OBSERVE(2, heap_slabs)
 			observe("object %#lx size %lu", (uint64_t)p[i], n);
 }
 
+static void
+small_step(struct object *o)
+{
+	if (o->p) {
+		kfree(o->p);
+		o->p = NULL;
+	} else {
+		o->n = 1 + observe_below(2048);
+		o->p = kmalloc(o->n);
+	}
+}
+
 OBSERVE(2, heap_gives_back)
 {
 	kheap_drain();
 	observe("start: free %lu used %lu", page_count_free(), kheap_used());
 	for (int round = 0; round < 6; round++) {
-		for (int i = 0; i < 600; i++) {
-			int k = (int)observe_below(NOBJECT);
+		size_t bytes = 0;
 
-			if (objects[k].p) {
-				kfree(objects[k].p);
-				objects[k].p = NULL;
-			} else {
-				objects[k].p = kmalloc(1 + observe_below(2048));
-			}
-		}
+		for (int i = 0; i < 600; i++)
+			small_step(&objects[observe_below(NOBJECT)]);
+		for (int k = 0; k < NOBJECT; k++)
+			bytes += objects[k].p ? objects[k].n : 0;
+		observe("asked for: %lu, used %lu", bytes, kheap_used());
 		for (int k = 0; k < NOBJECT; k++) {
 			kfree(objects[k].p);
 			objects[k].p = NULL;
@@ -534,9 +547,10 @@ OBSERVE(2, heap_gives_back)
 OBSERVE(2, heap_misuse)
 {
 	const char *how = observe_arg();
-	uint64_t *p = kmalloc(16 + observe_below(1000)), *q = kmalloc(5000);
+	size_t n = 16 + observe_below(1000);
+	uint64_t *p = kmalloc(n), *q = kmalloc(5000);
 
-	observe("object %p large %p", (void *)p, (void *)q);
+	observe("object %p of %lu bytes, large %p", (void *)p, n, (void *)q);
 	kfree(p);
 	observe("start");
 	if (strcmp(how, "twice") == 0) {

@@ -37,7 +37,11 @@ irq_set(bool on)
 
 OBSERVE(3, traps_up)
 {
-	observe("interrupts %s, clock %s", on_off(), clock_ns() > 0 ? "goes" : "stands");
+	uint64_t least = 1000 + observe_below(1000000), start = clock_ns(), now = start;
+
+	for (int i = 0; i < SPIN && now - start < least; i++)
+		now = clock_ns();
+	observe("interrupts %s, waited %lu of %lu ns", on_off(), now - start, least);
 }
 
 /* ---- the stack is broken ---- */
@@ -55,9 +59,10 @@ dig(volatile int n)
 OBSERVE(3, stack_overflow)
 {
 	void *top = kstack_alloc();
+	int first = observe_below(1 << 30);
 
 	observe("stack %lx", (uint64_t)top - KSTACK_SIZE);
-	asm volatile("movq %0, %%rsp; xorl %%edi, %%edi; call *%1" :: "r"(top), "r"(dig) : "memory");
+	asm volatile("movq %0, %%rsp; call *%1" :: "r"(top), "r"(dig), "D"(first) : "memory");
 }
 
 /* ---- interrupts ---- */
@@ -147,9 +152,12 @@ OBSERVE(3, irq_full)
 	observe("other vector: %d", irq_register(other, handler_count, &count[99], "other"));
 	observe("again: %d", irq_register(vector, handler_count, &count[98], "late"));
 	fire(vector);
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
 		sum += count[i];
-	observe("ran %lu late %lu gone %lu", sum, count[98], count[gone]);
+		if (!count[i])
+			observe("did not run: %d", i);
+	}
+	observe("ran %lu late %lu", sum, count[98]);
 }
 
 /* ---- timers ---- */

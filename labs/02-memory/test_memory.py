@@ -32,13 +32,15 @@ def number(obs, va, size=8):
 class Books:
     """Which frames may be given out: RAM of the loader's map without what others claim."""
 
-    def __init__(self, obs):
+    def __init__(self, run, obs):
         self.frames = set()
         for m in obs.all(r"range (\w+) (\w+) (\d)"):
             base, size = int(m[1], 16), int(m[2], 16)
             if m[3] == "1":
                 self.frames |= set(range(up(base), (base + size) // PAGE))
-        top = max(self.frames) + 1
+        top, most = max(self.frames, default=0) + 1, obs.machine.mem * 256
+        run.check(most - 256 <= top <= most, "wrong", f"the memory that the loader told of ends at frame {top:#x}",
+                  f"expected somewhat below {most:#x}: this machine has {obs.machine.mem} MiB")
         array = number(obs, obs.symbol("page_array")) - DIRECTMAP
         (archive, size), = [(int(m[1], 16), int(m[2], 16)) for m in obs.all(r"archive (\w+) (\w+)")]
         image = [obs.symbol(s) - KERNBASE for s in ("kernel_start", "kernel_end")]
@@ -117,9 +119,10 @@ def test_memory(run: Run):
     """After the boot: how much there is to give out."""
     with run.scratch("archive") as archive:
         with open(archive, "wb") as f:
-            f.write(os.urandom(1 + Random(run.seed).below(3 << 20)))
+            f.write(os.urandom(size := 1 + Random(run.seed).below(3 << 20)))
         obs = run.observe("memory", mem=memory_of(run), archive=archive, hold=True)
-    books = Books(obs)
+    books = Books(run, obs)
+    run.equal(obs.numbers(r"archive \w+ (\w+)", base=16), [size], "bytes of the boot archive")
     total, free = obs.numbers(r"total (\d+) free (\d+)")
     run.equal(total, len(books.frames), "pages ever put on the free lists")
     run.check(total - 1000 < free <= total, "wrong", f"{free} of {total} pages are free just after the boot")
@@ -127,7 +130,7 @@ def test_memory(run: Run):
 
 def test_free_lists(run: Run):
     obs = run.observe("memory", mem=memory_of(run), hold=True)
-    frames, seen = judge_lists(run, obs, Books(obs))
+    frames, seen = judge_lists(run, obs, Books(run, obs))
     free = obs.numbers(r"total (\d+) free (\d+)")[1]
     run.equal(len(seen) + frames.cached(), free,
               "pages that page_count_free() counts: on the lists and in the magazine")
@@ -138,10 +141,15 @@ def test_free_lists(run: Run):
 def test_page_blocks(run: Run):
     """Blocks of all sizes: aligned, RAM, nobody else's."""
     obs = run.observe("page_blocks", mem=memory_of(run), hold=True)
-    books, live = Books(obs), {}
-    for line in obs.lines:
-        if m := re.fullmatch(r"take (\d+) order (\d+) at (\w+)", line):
-            k, order, pa = int(m[1]), int(m[2]), int(m[3], 16)
+    books, live, random = Books(run, obs), {}, Random(run.seed)
+    steps = [line for line in obs.lines if line.startswith(("take ", "give "))]
+    run.equal(len(steps), 600, "steps told")
+    for line in steps:
+        k, order = random.below(48), random.below(4 if random.below(4) else MAX_ORDER + 1)
+        run.equal(re.split(r" at |:", line)[0], f"give {k}" if k in live else f"take {k} order {order}",
+                  "what was to be done")
+        if m := re.fullmatch(r"take .* at (\w+)", line):
+            pa = int(m[1], 16)
             run.check(pa % (PAGE << order) == 0, "wrong", f"a block of order {order} lies at {pa:#x}",
                       "that is no multiple of its size")
             for f in range(pa // PAGE, pa // PAGE + (1 << order)):
@@ -151,12 +159,12 @@ def test_page_blocks(run: Run):
                           f"two blocks overlap: {n // PAGE} pages at {lo:#x}, "
                           f"in use, and {1 << order} at {pa:#x}, given out now")
             live[k] = pa, PAGE << order
-        elif m := re.fullmatch(r"take (\d+) order (\d+): none", line):
+        elif k in live:
+            del live[k]
+        else:
             free = len(books.frames) - sum(n for _, n in live.values()) // PAGE
-            run.check(free < (64 << int(m[2])) or int(m[2]) > 7, "wrong",
-                      f"no block of order {m[2]} although {free} pages are free")
-        elif m := re.fullmatch(r"give (\d+)", line):
-            del live[int(m[1])]
+            run.check(free < (64 << order) or order > 7, "wrong",
+                      f"no block of order {order} although {free} pages are free")
     run.equal(next(line for line in obs.lines if line.startswith("order")), f"order {MAX_ORDER + 1}: none",
               "a block beyond the largest")
 
@@ -164,7 +172,7 @@ def test_page_blocks(run: Run):
 def test_page_merge(run: Run):
     """All blocks are back, and the magazine is empty: nothing but the largest blocks possible."""
     obs = run.observe("page_blocks", mem=memory_of(run), hold=True)
-    books = Books(obs)
+    books = Books(run, obs)
     total, before = obs.numbers(r"total (\d+) free (\d+)")
     run.equal(obs.numbers(r"given: free (\d+)"), [before], "free pages when all blocks have been given back")
     frames, seen = judge_lists(run, obs, books)
@@ -177,7 +185,7 @@ def test_page_merge(run: Run):
 def test_page_exhaust(run: Run):
     """Every page there is, once; then none."""
     obs = run.observe("page_exhaust", mem=24 + Random(run.seed + 7).below(16), hold=True)
-    books = Books(obs)
+    books = Books(run, obs)
     before = obs.numbers(r"total (\d+) free (\d+)")[1]
     pages = [int(x, 16) for line in obs.lines if line.startswith("pages ") for x in line.split()[1:]]
     for pa in pages:
@@ -219,7 +227,8 @@ def test_page_refs(run: Run):
 def test_page_underflow(run: Run):
     obs = run.observe("page_underflow", ends="panic")
     run.equal([line.split()[0] for line in obs.lines], ["page", "once"], "what is told before the panic")
-    pa = obs.lines[0].split()[1]
+    pa, turns = re.fullmatch(r"page (\w+) after (\d+) turns", obs.lines[0]).groups()
+    run.equal(int(turns), Random(run.seed).below(1000), "references taken and dropped before")
     said = obs.console[obs.console.rfind("panic:"):].split("\n")[0]
     run.check(pa in said, "wrong", "the panic names the page", f"expected the address {pa}",
               f"seen     {said}")
@@ -298,7 +307,8 @@ def test_map_unmap(run: Run):
 def test_map_refused(run: Run):
     for how, means in (("twice", "a page mapped where one is"), ("wx", "a page writable and executable")):
         obs = run.observe("map_refused", arg=how, ends="any")
-        run.equal(obs.lines, ["start"], f"what is told with {means}: pt_map must panic")
+        run.equal(obs.lines, [f"start {random_va(Random(run.seed)):x}"],
+                  f"what is told with {means}: pt_map must panic")
         run.check("panic: " in obs.console, "wrong", f"no panic with {means}")
 
 
@@ -350,12 +360,17 @@ def test_visits(run: Run):
 def test_tear_down(run: Run):
     """Trees come and go: no page is lost, and tables that wait for reuse are all zeros."""
     obs = run.observe("tear_down", hold=True)
+    random = Random(run.seed)
     rounds = [tuple(map(int, m.groups()))
-              for m in obs.all(r"round (\d+): found (\d+), free and cached (\d+)")]
+              for m in obs.all(r"round (\d+): found (\d+), then (\d+), free and cached (\d+)")]
     run.equal(len(rounds), 24, "rounds")
-    for r, found, free in rounds:
+    for r, found, made, free in rounds:
+        want = 1 + random.below(60)
+        for _ in range(want):
+            random.next()
         run.equal(found, 0, f"mappings in the new tree of round {r}")
-        run.equal(free, rounds[0][2], f"pages free or cached after round {r}")
+        run.equal(made, want, f"mappings made in the tree of round {r}")
+        run.equal(free, rounds[0][3], f"pages free or cached after round {r}")
     layout, at = obs.struct("table_cache", "kern/mem/pagetable.c"), obs.symbol("table_caches")
     for i in range(number(obs, at + layout["n"][0], 4)):
         page = number(obs, at + layout["page"][0] + 8 * i)
@@ -415,29 +430,38 @@ def size_of(random):
     return 1 + random.below(2100) if random.below(8) else 1 + random.below(20000)
 
 
+def judge_object(run, books, live, line, n):
+    """Where an object of n bytes lies: whole, aligned, alone. Returns its address."""
+    pa = int(re.search(r"at (\w+)", line)[1], 16)
+    run.check(pa != 0, "wrong", f"kmalloc({n}) gave nothing with nearly all memory free")
+    run.check(pa % (PAGE if n > 2048 else 16) == 0, "wrong", f"kmalloc({n}) gave {pa:#x}",
+              "objects are 16-aligned, those of more than 2048 bytes page-aligned")
+    for f in range(pa // PAGE, (pa + n - 1) // PAGE + 1):
+        books.complain(run, f * PAGE, f"kmalloc({n})")
+    other = next(((a, b) for a, b in live.values() if pa < a + b and a < pa + n), None)
+    run.check(not other, "wrong", f"kmalloc({n}) gave {pa:#x}, inside an object that is in use", f"that one: {other}")
+    return pa
+
+
 def test_heap_objects(run: Run):
     """Objects of all sizes at once: each whole, aligned and alone."""
-    obs, live = run.observe("heap_objects", hold=True, mem=64), {}
-    books = Books(obs)
-    for i, line in enumerate(line for line in obs.lines if line.split()[0] in ("alloc", "free")):
-        if m := re.fullmatch(r"alloc (\d+) size (\d+) at (\w+) interrupts (\w+)", line):
-            k, n, pa = int(m[1]), int(m[2]), int(m[3], 16)
-            run.check(pa != 0, "wrong", f"kmalloc({n}) gave nothing with nearly all memory free")
-            run.check(pa % (PAGE if n > 2048 else 16) == 0, "wrong", f"kmalloc({n}) gave {pa:#x}",
-                      "objects are 16-aligned, those of more than "
-                      "2048 bytes page-aligned")
-            for f in range(pa // PAGE, (pa + n - 1) // PAGE + 1):
-                books.complain(run, f * PAGE, f"kmalloc({n})")
-            other = next(((a, b) for a, b in live.values() if pa < a + b and a < pa + n), None)
-            run.check(not other, "wrong", f"kmalloc({n}) gave {pa:#x}, inside an object that is in use",
-                      f"that one: {other}")
-            run.equal(m[4], "on" if i // 50 % 2 else "off", f"the interrupt flag after kmalloc({n})")
-            live[k] = pa, n
-        else:
-            m = re.fullmatch(r"free (\d+) good (\d+)", line)
-            pa, n = live.pop(int(m[1]))
-            run.equal(int(m[2]), n, f"bytes still as they were written in the object of {n} bytes at {pa:#x}")
-    run.equal(i + 1, 1500, "steps")
+    obs, live, random = run.observe("heap_objects", hold=True, mem=64), {}, Random(run.seed)
+    books = Books(run, obs)
+    steps = [line for line in obs.lines if line.split()[0] in ("alloc", "free")]
+    run.equal(len(steps), 1500, "steps")
+    for i, line in enumerate(steps):
+        k = random.below(120)
+        if k in live:
+            pa, n = live.pop(k)
+            run.equal(line, f"free {k} good {n}",
+                      f"bytes still as they were written in the object of {n} bytes at {pa:#x}")
+            continue
+        n = size_of(random)
+        random.next()                              # its first byte
+        run.equal(re.sub(r"at \w+", "at ...", line),
+                  f"alloc {k} size {n} at ... interrupts {'on' if i // 50 % 2 else 'off'}",
+                  f"what kmalloc({n}) was asked for, and the interrupt flag after it")
+        live[k] = judge_object(run, books, live, line, n), n
 
 
 def test_heap_slabs(run: Run):
@@ -485,11 +509,20 @@ def judge_slabs(run, obs):
 
 
 def test_heap_gives_back(run: Run):
-    obs = run.observe("heap_gives_back")
+    obs, random, live = run.observe("heap_gives_back"), Random(run.seed), {}
     free, used = obs.numbers(r"start: free (\d+) used (\d+)")
     after = [tuple(map(int, m.groups())) for m in obs.all(r"after: free (\d+) used (\d+)")]
     run.equal(after, [(free, used)] * 6,
               "(free pages, bytes used) whenever all objects are given back and the heap is drained")
+    middle = [tuple(map(int, m.groups())) for m in obs.all(r"asked for: (\d+), used (\d+)")]
+    run.equal(len(middle), 6, "rounds")
+    for r, (asked, there) in enumerate(middle):
+        for _ in range(600):
+            k = random.below(120)
+            live = {i: n for i, n in live.items() if i != k} if k in live else live | {k: 1 + random.below(2048)}
+        run.equal(asked, sum(live.values()), f"bytes of the objects of round {r}")
+        run.check(there - used >= asked, "wrong", f"{there - used} bytes are used by objects of {asked} bytes")
+        live = {}
     for m in obs.all(r"before: used (\d+), empty slabs and stacks (\d+)"):
         run.equal(int(m[1]), used, "bytes used when all objects are given back")
 
@@ -499,25 +532,29 @@ def test_heap_misuse(run: Run):
                        ("large", "a large object given back twice"),
                        ("inside", "an address inside an object")):
         obs = run.observe("heap_misuse", arg=how, ends="panic")
+        size = 16 + Random(run.seed).below(1000)
+        run.check(f" of {size} bytes" in "".join(obs.lines[:1]), "wrong", "the object is another one",
+                  f"expected one of {size} bytes", *obs.lines[:1])
         run.equal(obs.lines[1:], ["start"], f"what is told with {means}: kfree must panic")
 
 
 def test_heap_realloc(run: Run):
-    obs = run.observe("heap_realloc")
-    for line in obs.lines[:-1]:
-        if m := re.fullmatch(r"realloc (\d+) to (\d+): none, good (\d+)", line):
-            old, n, good = map(int, m.groups())
-            run.check(n > 4 << 20, "wrong", f"krealloc from {old} to {n} bytes gave nothing")
-            run.equal(good, old, f"bytes left of the old object of {old} bytes, when {n} could not be had")
-        else:
-            old, n, at, good = map(int,
-                                   re.fullmatch(r"realloc (\d+) to (\d+): at (\d+) good (\d+)",
-                                                line).groups())
-            run.check(n <= 4 << 20, "wrong",
-                      f"krealloc gave {n} bytes; the heap has no objects of more than 4 MiB")
-            run.equal((at, good), (0, min(old, n)),
-                      f"(address modulo 16, bytes kept) of an object of {old} bytes made {n}")
+    """Eight objects that grow and shrink, to sizes that cannot be had as well."""
+    obs, random = run.observe("heap_realloc"), Random(run.seed)
+    sizes, k = {}, 0
     run.equal(len(obs.lines), 121, "steps told")
-    run.equal(obs.lines[-1], "used 0",
-              "bytes in use when all is given back: an old object was lost" if obs.lines[-1] != "used 0"
-              else "")
+    for line in obs.lines[:-1]:
+        old, n = sizes.get(k, 0), size_of(random)
+        if random.below(12) == 0:
+            n += 5 << 20 << random.below(20)
+        run.equal(line.split(":")[0], f"realloc {old} to {n}", "what was to be done")
+        if n > 4 << 20:
+            run.equal(line, f"realloc {old} to {n}: none, good {old}",
+                      f"bytes left of the old object of {old} bytes, when {n} could not be had")
+        else:
+            run.equal(line, f"realloc {old} to {n}: at 0 good {min(old, n)}",
+                      f"(address modulo 16, bytes kept) of an object of {old} bytes made {n}")
+            sizes[k] = n
+            random.next()                          # its first byte
+        k = random.below(8)
+    run.equal(obs.lines[-1], "used 0", "bytes in use when all is given back")

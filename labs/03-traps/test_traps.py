@@ -11,7 +11,7 @@ KDYN_END = 0xffffe90000000000
 UCODE, UDATA = 0x400000, 0x500000
 UTOP = USER_END - PAGE
 EINTR, ENOMEM, EFAULT, EINVAL, ENAMETOOLONG, ENOSYS = 4, 12, 14, 22, 36, 38
-PG_STACK = 6
+PG_STACK, STACK = 6, 16384
 
 
 def signed(x):
@@ -27,8 +27,16 @@ def hashed(data):
 
 
 def test_traps_up(run: Run):
-    obs = run.observe("traps_up")
-    run.equal(obs.lines, ["interrupts on, clock goes"], "the state of the machine when the boot is done")
+    """Interrupts are on, and the clock goes; the processor, looked at from outside, has our table of handlers."""
+    obs, least = run.observe("traps_up", hold=True), 1000 + Random(run.seed).below(1000000)
+    m = re.fullmatch(r"interrupts (\w+), waited (\d+) of (\d+) ns", "\n".join(obs.lines))
+    run.check(m and m[1] == "on", "wrong", "the state of the machine when the boot is done", "expected interrupts on",
+              "seen     " + "\n".join(obs.lines))
+    run.equal(int(m[3]), least, "the time that was to be waited")
+    run.check(int(m[2]) >= least, "wrong", f"the clock does not go: {m[2]} of {least} ns are over",
+              "after thousands of looks at it")
+    run.equal(obs.machine.cpus()[0].idt, (obs.symbol("idt"), 256 * 16 - 1),
+              "the interrupt table (address, last byte) that is loaded")
 
 
 # ---------------------------------------------------------------- stacks
@@ -64,8 +72,13 @@ def test_exception_stacks(run: Run):
 
 def test_stack_overflow(run: Run):
     """A recursion runs into the guard page. The double fault has a stack of its own and tells."""
-    obs = run.observe("stack_overflow", ends="panic")
+    obs = run.observe("stack_overflow", ends="panic", hold=True)
     (bottom,) = obs.numbers(r"stack (\w+)", base=16)
+    first = Random(run.seed).below(1 << 30)
+    stack = obs.read(bottom, STACK) if obs.walk(bottom)[1] else b""
+    depth = next((n for n in range(STACK) if (first + n).to_bytes(4, "little") not in stack), STACK)
+    run.check(depth >= 50, "wrong", f"the recursion has left its mark on the stack for {depth} of its calls",
+              "it does not get to the stack's end")
     said = obs.console[obs.console.rfind("panic:"):]
     run.check("stack overflow" in said.split("\n")[0], "wrong", "the panic names a stack overflow",
               said.split("\n")[0])
@@ -113,7 +126,9 @@ def test_irq_full(run: Run):
               f"{n} handlers could be registered beside the kernel's own; there is room for 64 in all")
     run.equal(obs.lines[1:3], [f"other vector: {-ENOMEM}", "again: 0"],
               "one handler is gone: who can have its place")
-    run.equal(obs.lines[3], f"ran {n - 1} late 1 gone 0", "handlers run by one interrupt")
+    gone = Random(run.seed).below(n + 1) % n
+    run.equal(obs.lines[3:], [f"did not run: {gone}", f"ran {n - 1} late 1"],
+              f"handlers run by one interrupt, when number {gone} is gone")
 
 
 # ---------------------------------------------------------------- timers
@@ -377,14 +392,28 @@ USER_FLAGS = 0x250dd5                  # CF PF AF ZF SF TF DF OF RF AC ID (SDM v
 FRAME = r"(\w+) rip (\w+) cs (\w+) rflags (\w+) rsp (\w+) ss (\w+) rax (\w+) rbx (\w+)"
 
 
+WORDS = ("vector r15 r14 r13 r12 rbp rbx r11 rcx rax r10 r9 r8 rdx rsi rdi error rip cs rflags rsp ss").split()
+
+
+def draw_frame(random, i):
+    """What mend_one() draws, as it is shown."""
+    frame = {word: random.next() for word in WORDS}
+    if i % 3 == 0:
+        frame["rip"] = USER_END - 2 + random.below(4)
+    if i % 3 == 1:
+        frame["rip"] = random.below(USER_END)
+    return [frame[word] for word in "rip cs rflags rsp ss rax rbx".split()]
+
+
 def test_frame_mended(run: Run):
     """Hostile frames: no kernel privilege, no forbidden flag, no address that IRET would choke on; the rest stays."""
-    obs = run.observe("frame_mended")
+    obs, random = run.observe("frame_mended"), Random(run.seed)
     frames = [[int(g, 16) for g in m.groups()[1:]] for m in obs.all(FRAME)]
     run.equal(len(frames), 60, "frames told")
     run.equal([m[0] for m in obs.all(r"interrupts \w+")], ["interrupts off"] * 30,
               "interrupts when trap_user_return returns")
-    for before, after in zip(frames[::2], frames[1::2]):
+    for i, (before, after) in enumerate(zip(frames[::2], frames[1::2])):
+        run.equal(before, draw_frame(random, i), "the frame (rip, cs, rflags, rsp, ss, rax, rbx) that was to be mended")
         rip, _, flags, rsp, _, rax, rbx = before
         shown = f"a frame with rip {rip:#x}, rflags {flags:#x}"
         run.equal([f"{x:#x}" for x in after[1:5:3]], ["0x23", "0x1b"],

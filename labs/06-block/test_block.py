@@ -73,7 +73,7 @@ def pci_byte(machine, where, off):
     """A byte of the configuration space, read by QEMU itself."""
     bus, dev, fn = where
     words = f"o /w 0xcf8 {1 << 31 | bus << 16 | dev << 11 | fn << 8 | off & 0xfc:#x}", "i /w 0xcfc"
-    answer = [machine.qmp("human-monitor-command", **{"command-line": w}) for w in words][-1]
+    answer = [machine.monitor(w) for w in words][-1]
     return int(answer.split("=")[1], 16) >> 8 * (off & 3) & 0xff
 
 
