@@ -61,8 +61,8 @@ def prepare(args):
     src = courses.built_from(tree, settings["lab"])
     settings["allowed"] = courses.exercises_in(tree, settings["lab"])
     kept = {k: settings[k] for k in ("lab", "seed", "test", "hidden", "limits", "seconds", "allowed")}
-    settings["key"] = courses.digest(kept, {p: courses.digest(d) for p, d in src.items()},
-                                     courses.judge_digest(settings["hidden"]))
+    settings["judges"] = courses.judge_digest(settings["hidden"])
+    settings["key"] = courses.digest(kept, {p: courses.digest(d) for p, d in src.items()}, settings["judges"])
     base = os.path.join(args.out, "base")
     fits = old.get("key") == settings["key"] and os.path.exists(os.path.join(base, "baseline.json"))
     if not fits:

@@ -267,6 +267,17 @@ def test_crash_of_a_unit_is_a_line(course, monkeypatch):
     monkeypatch.setattr(unit, "take", lambda *_: 1 // 0)
     r = unit.do(course, u)
     assert "ZeroDivisionError" in r["verdict"] and r["score"] == 0 and unit.finished(course, u) is None
+    monkeypatch.setattr(courses, "judge_digest", lambda hidden: "other")
+    r = unit.do(course, u)
+    assert "start it again" in r["verdict"] and unit.finished(course, u) is None
+
+
+def test_judges_that_stumble():
+    """The solved tree has passed; a kernel over whose words the judge falls has failed."""
+    t = {"name": "x", "class": "grader", "message": "grader: the judge itself failed: ValueError(1)\nthere", "passed": False}
+    assert unit.settled(t)["class"] == "wrong" and "ValueError" in unit.settled(t)["message"]
+    for kept in (t | {"message": "grader: QEMU did not start"}, t | {"class": "panic"}):
+        assert unit.settled(kept) == kept
 
 
 # ---------------------------------------------------------------- an instructor's own tests, an older release

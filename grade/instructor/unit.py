@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 
-from grade.instructor import box, judge
+from grade.instructor import box, course as courses, judge
 from grade.instructor.course import Course, CourseError, build_script, digest, read_tar, write_json
 from grade.instructor.intake import shown, take, tar
 
@@ -240,6 +240,8 @@ def do(course, unit):
     key = unit_key(course, unit)
     os.makedirs(os.path.dirname(result_path(course, unit)), exist_ok=True)
     try:
+        if courses.judge_digest(course.settings["hidden"]) != course.settings["judges"]:
+            raise CourseError("the judges are others than when this run began: start it again")
         result, changed = grade(course, unit)
         keep(course, unit, changed)
         result["key"] = "" if result["grader"] and not result["late"] else key
