@@ -1,6 +1,6 @@
 """make classroom: what a GitHub Classroom assignment needs, to be laid over its template repository.
 
-    python3 -m grade.instructor.classroom DIR [--lab N] [--course URL]
+    python3 -m grade.instructor.classroom DIR [--lab N] [--course URL] [--release DIR]
 
 Idea.       One job: build and grade once (make grade, JSON), then a line per graded test that says its
             points; GitHub Classroom adds them up. With COURSE=url (the repository that `make release` wrote,
@@ -10,14 +10,13 @@ Interface.  DIR/.github/workflows/classroom.yml, DIR/.github/classroom/autogradi
 """
 
 import argparse
-import glob
 import json
 import os
 import sys
 import tomllib
 
 from grade.instructor import course as courses
-from grade.instructor.course import ROOT, CourseError
+from grade.instructor.course import CourseError
 
 VERDICT = '''"""verdict.py NAME: says how a test went in the last `make grade`; exit status 0 when it passed."""
 import json
@@ -86,14 +85,13 @@ TAIL = """      - name: Report
 """
 
 
-def graded(lab):
+def graded(tree, lab):
     """[(name, points)] of the graded tests of labs 1..lab that students have."""
     out = []
-    for path in sorted(glob.glob(os.path.join(glob.escape(ROOT), "labs/[0-9]*-*/lab.toml"))):
-        if int(os.path.basename(os.path.dirname(path)).split("-")[0]) <= lab:
-            with open(path, "rb") as f:
-                out += [(t["name"], t["points"]) for t in tomllib.load(f).get("test", [])
-                        if not t.get("hidden")]
+    for path in sorted(p for p in tree if p.endswith("/lab.toml")):
+        if courses.number_of(path) <= lab:
+            out += [(t["name"], t["points"]) for t in tomllib.loads(tree[path].decode()).get("test", [])
+                    if not t.get("hidden")]
     return out
 
 
@@ -119,15 +117,17 @@ def autograding(lab, tests):
     return {"tests": out}
 
 
-def make(folder, lab, course):
+def make(folder, lab, course, release=""):
+    """release: the repository that was handed out, when tests were kept back from it (SEED) or this tree has moved on."""
     numbers = courses.lab_numbers()
     lab = lab or max(numbers)
     if lab not in numbers:
         raise CourseError(f"LAB={lab}: there is no such lab here")
-    tests = graded(lab)
+    tree = courses.branch(release, f"lab{lab}") if release else courses.manifests()
+    tests = graded(tree, lab)
     os.makedirs(os.path.join(folder, ".github", "workflows"), exist_ok=True)
     os.makedirs(os.path.join(folder, ".github", "classroom"), exist_ok=True)
-    texts = {"workflows/classroom.yml": workflow(lab, tests, courses.exercises(lab), course),
+    texts = {"workflows/classroom.yml": workflow(lab, tests, courses.exercises_in(tree, lab), course),
              "classroom/autograding.json": json.dumps(autograding(lab, tests), indent=2) + "\n",
              "classroom/verdict.py": VERDICT}
     for name, text in texts.items():
@@ -141,11 +141,12 @@ def main():
     ap.add_argument("folder")
     ap.add_argument("--lab", type=int, default=0)
     ap.add_argument("--course", default="")
+    ap.add_argument("--release", default="")
     args = ap.parse_args()
     if not args.folder:
-        sys.exit("make classroom OUT=dir [LAB=N] [COURSE=url]: where should it go?")
+        sys.exit("make classroom OUT=dir [LAB=N] [COURSE=url] [RELEASE=dir]: where should it go?")
     try:
-        lab, tests = make(args.folder, args.lab, args.course)
+        lab, tests = make(args.folder, args.lab, args.course, args.release)
     except CourseError as e:
         sys.exit(f"classroom: {e}")
     print(f"{args.folder}/.github: labs 1 to {lab}, {len(tests)} tests, {sum(p for _, p in tests)} points; "

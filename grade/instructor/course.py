@@ -53,8 +53,13 @@ def write_json(path, data):
 
 def exercises(lab):
     """{path: lab} of the files that the exercises of labs 1..lab name in this tree."""
+    return exercises_in(manifests(), lab)
+
+
+def manifests():
+    """{path: bytes} of this tree's lab.tomls."""
     paths = glob.glob(os.path.join(glob.escape(ROOT), "labs/[0-9]*-*/lab.toml"))
-    return exercises_in({p: own(p) for p in (os.path.relpath(p, ROOT) for p in paths)}, lab)
+    return {p: own(p) for p in (os.path.relpath(p, ROOT) for p in paths)}
 
 
 def exercises_in(tree, lab):

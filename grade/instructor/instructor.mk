@@ -1,8 +1,8 @@
 # The instructor's side: grade/instructor/GUIDE.md.
 #
 #   make grade-class SUBMISSIONS=dir OUT=dir [LAB=N] [JOBS=n] [SEED=n] [HIDDEN=dir] [RELEASE=dir] [SLURM=1]
-#   make gradescope OUT=file.zip [LAB=N] [HIDDEN=dir]      an autograder for Gradescope
-#   make classroom OUT=dir [LAB=N] [COURSE=url]            a workflow for GitHub Classroom
+#   make gradescope OUT=file.zip [LAB=N] [HIDDEN=dir] [RELEASE=dir]  an autograder for Gradescope
+#   make classroom OUT=dir [LAB=N] [COURSE=url] [RELEASE=dir]  a workflow for GitHub Classroom
 #   make class-check                                       a class of 40 made-up submissions, graded; takes some minutes
 #   make forger [LAB=N] [TEST=glob]                        which tests believe a kernel that plays back another one's records
 INSTRUCTOR_PYTHON = $(shell for p in $(PYTHON) /usr/bin/python3 python3.12 python3.11; do \
@@ -22,7 +22,8 @@ grade-class: judges-need
 gradescope:
 	$(INSTRUCTOR).gradescope '$(OUT)' $(INSTRUCTOR_WORDS)
 classroom:
-	$(INSTRUCTOR).classroom '$(OUT)' $(if $(LAB),--lab '$(LAB)') $(if $(COURSE),--course '$(COURSE)')
+	$(INSTRUCTOR).classroom '$(OUT)' $(if $(LAB),--lab '$(LAB)') $(if $(COURSE),--course '$(COURSE)') \
+		$(if $(RELEASE),--release '$(RELEASE)')
 class-check: judges-need
 	$(INSTRUCTOR).class_check --build '$(B)' --jobs '$(JOBS)' $(if $(LAB),--lab '$(LAB)') $(if $(OUT),--out '$(OUT)')
 forger: judges-need

@@ -461,16 +461,26 @@ def test_gradescope(course, how, monkeypatch, tmp_path):
 
 
 def test_classroom(tmp_path):
-    """Every graded test has its step and its points; the helper's verdict is that of the grader."""
+    """YAML with a step and points per graded test, whose commands exist; the helper's verdict is that of the grader."""
+    yaml = pytest.importorskip("yaml", reason="python3-yaml is missing: make setup")
     lab, tests = classroom.make(str(tmp_path), 1, "https://example.org/course.git")
     text = (tmp_path / ".github/workflows/classroom.yml").read_text()
     old = json.loads((tmp_path / ".github/classroom/autograding.json").read_text())
     assert lab == 1 and tests and "\t" not in text
-    assert re.findall(r"max-score: (\d+)", text) == [str(p) for _, p in tests]
+    job = yaml.safe_load(text)["jobs"]["run-autograding-tests"]
+    steps = {s.get("id") or s.get("name"): s for s in job["steps"]}
+    assert [(n, steps[n]["with"]["max-score"]) for n, _ in tests] == tests
+    assert {s["uses"].split("@")[0] for s in job["steps"] if "uses" in s} == {
+        "actions/checkout", "classroom-resources/autograding-command-grader", "classroom-resources/autograding-grading-reporter"}
+    assert steps["Report"]["with"]["runners"].split(",") == [n for n, _ in tests]
+    assert set(steps["Report"]["env"]) == {n.upper() + "_RESULTS" for n, _ in tests}
+    commands = {steps[n]["with"]["command"] for n, _ in tests}
+    assert commands == {f"python3 .github/classroom/verdict.py {n}" for n, _ in tests}
     assert sum(t["points"] for t in old["tests"]) == sum(p for _, p in tests)
-    assert all(f in text for f in courses.exercises(1))
-    script = re.search(r"        run: \|\n((?: {10}.*\n)+)", text)[1]
-    subprocess.run(["sh", "-n"], input=re.sub(r"(?m)^ {10}", "", script).encode(), check=True)
+    goals = {m for s in job["steps"] for m in re.findall(r"\bmake (\w+)", s.get("run", ""))}
+    with open(os.path.join(build.ROOT, "GNUmakefile")) as f:
+        rules = f.read()
+    assert goals == {"setup", "grade"} and all(re.search(rf"(?m)^[\w ]*\b{g}\b[\w ]*:", rules) for g in goals)
     verdicts = {"tests": [{"name": "a", "passed": True, "message": ""},
                           {"name": "b", "passed": False, "message": "wrong: 1"}]}
     (tmp_path / "verdicts.json").write_text(json.dumps(verdicts))
@@ -480,6 +490,25 @@ def test_classroom(tmp_path):
             for n in ("a", "b", "c")}
     assert [said[n].returncode for n in "abc"] == [0, 1, 1]
     assert "wrong: 1" in said["b"].stdout and "not run" in said["c"].stdout
+
+
+def test_classroom_takes_only_exercises(skeleton, tmp_path):
+    """The step that lays the student's files into a fresh clone, run: a Makefile, a test and a link stay outside."""
+    yaml = pytest.importorskip("yaml", reason="python3-yaml is missing: make setup")
+    release = release_of_last_year(tmp_path, skeleton)
+    student = tmp_path / "student"
+    samples.put(str(student), {OLD[1]: "mine", "GNUmakefile": "evil", "labs/01-boot/test_boot.py": "evil"})
+    os.symlink("/etc/passwd", student / samples.EVIL)
+    _, tests = classroom.make(str(student), 1, f"'{release}'", release)
+    assert tests == classroom.graded(courses.manifests(), 1)
+    steps = yaml.safe_load((student / ".github/workflows/classroom.yml").read_text())["jobs"]["run-autograding-tests"]["steps"]
+    script = next(s["run"] for s in steps if s.get("name", "").startswith("A fresh tree"))
+    env = dict(os.environ, RUNNER_TEMP=str(tmp_path), GITHUB_ENV=str(tmp_path / "env"))
+    subprocess.run(["bash", "-e", "-c", script], cwd=student, env=env, check=True)
+    fresh = tmp_path / "tree"
+    assert (tmp_path / "env").read_text() == f"TREE={fresh}\n" and (fresh / OLD[1]).read_text() == "mine"
+    files = courses.branch(release, "lab1")
+    assert all((fresh / p).read_bytes() == files[p] for p in ("GNUmakefile", "labs/01-boot/test_boot.py", samples.EVIL))
 
 
 # ---------------------------------------------------------------- similar work

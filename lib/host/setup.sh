@@ -3,7 +3,7 @@
 packages="gcc libc6-dev binutils make python3 python3-pytest python3-pyelftools patch
 qemu-system-x86 ovmf grub-pc-bin grub-efi-amd64-bin grub-common busybox-static gdb"
 # The instructor's side is not in a student's tree.
-[ -d grade/instructor ] && packages="$packages git python3-clang python3-jinja2 bubblewrap similarity-tester slurm-wlm munge"
+[ -d grade/instructor ] && packages="$packages git python3-clang python3-jinja2 python3-yaml bubblewrap similarity-tester slurm-wlm munge"
 
 case $(uname -s) in
 Darwin)
