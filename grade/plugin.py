@@ -14,6 +14,7 @@ import fnmatch
 import json
 import os
 import re
+import resource
 import selectors
 import signal
 import sys
@@ -256,7 +257,12 @@ class Pool:
             return
         if item.graded and (item.graded.name not in self.state or r["outcome"] != "passed"):
             self.state[item.graded.name] = r["outcome"]
-        self.reporter.result(item, r["outcome"], r["text"], r["seconds"], r.get("kind"))
+        self.reporter.result(item, r["outcome"], r["text"], r["seconds"], r.get("kind"), r.get("cpu", 0.0))
+
+
+def processor_seconds():
+    """What this process and those it has waited for have used."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def child(session, unit, fd):
@@ -266,11 +272,12 @@ def child(session, unit, fd):
     for at, item in enumerate(unit.items):
         following = unit.items[at + 1] if at + 1 < len(unit.items) else None
         item.outcome = None
+        before = processor_seconds()
         reports = runtestprotocol(item, log=False, nextitem=following)
         bad = next((r for r in reports if not r.passed), None)
         seconds = sum(r.duration for r in reports)
         answer = {"at": at, "outcome": "failed" if bad else "passed", "text": str(bad.longrepr) if bad else "",
-                  "seconds": seconds, "kind": getattr(bad, "kind", None)}
+                  "seconds": seconds, "cpu": processor_seconds() - before, "kind": getattr(bad, "kind", None)}
         data = json.dumps(answer).encode() + b"\n"
         while data:
             data = data[os.write(fd, data):]

@@ -57,6 +57,8 @@ def program_symbols(g):
 
 def name_frames(syms, addrs, user=False):
     rows = []
+    if syms:
+        syms.look_up(addrs)
     for a in addrs:
         if syms is None or (syms.function(a) is None and rows):
             rows.append(f"  {a:016x}")
@@ -72,8 +74,9 @@ def cpu_chain(g, cpu):
 
 def backtraces(g, kernel):
     """One paragraph for each CPU."""
-    syms, out = Symbols.of(kernel), []
-    for cpu in g.cpus():
+    syms, out, cpus = Symbols.of(kernel), [], g.cpus()
+    syms.look_up([a for cpu in cpus if cpu.long and not cpu.user for a in cpu_chain(g, cpu)])
+    for cpu in cpus:
         if not cpu.long:
             if cpu.number == 0:
                 out.append(f"cpu 0: before long mode, at {cpu.rip:#x}")
@@ -85,14 +88,14 @@ def backtraces(g, kernel):
     return "\n".join(out)
 
 
-def functions(g, kernel):
-    """The names of functions on the CPUs' stacks, and what is inlined in them: {cpu: [names]}."""
-    syms, out = Symbols.of(kernel), {}
-    for cpu in g.cpus():
-        if cpu.long and not cpu.user:
-            out[cpu.number] = [name for a in cpu_chain(g, cpu) if syms.function(a)
-                               for name in [*(f for f, _ in syms.place(a)), syms.function(a)[0]]]
-    return out
+def functions(g, kernel, inlined=True):
+    """The names of functions on the CPUs' stacks, and of what is inlined in them: {cpu: [names]}."""
+    syms = Symbols.of(kernel)
+    chains = {cpu.number: [a for a in cpu_chain(g, cpu) if syms.function(a)] for cpu in g.cpus() if cpu.long and not cpu.user}
+    if inlined:
+        syms.look_up([a for chain in chains.values() for a in chain])
+    return {n: [name for a in chain for name in [*(f for f, _ in (syms.place(a) if inlined else ())), syms.function(a)[0]]]
+            for n, chain in chains.items()}
 
 
 # ---------------------------------------------------------------- threads and locks
@@ -101,7 +104,7 @@ class Threads:
     """The kernel's threads, found through its list of all of them; empty before lab 4."""
 
     def __init__(self, g, kernel):
-        self.g, self.syms, self.layouts = g, Symbols.of(kernel), Layouts(kernel)
+        self.g, self.syms, self.layouts = g, Symbols.of(kernel), Layouts.of(kernel)
         self.cr3 = next((c.reg["CR3"] for c in g.cpus() if c.long), 0)
         self.all = []
         head = self.syms.address.get("all_threads")
@@ -185,7 +188,7 @@ def spinning_on(g, kernel, cpu):
     """(name, owner's number or None) of the spinlock that a CPU waits for: one of its registers points to it."""
     syms = Symbols.of(kernel)
     base, end = syms.address.get("cpus"), syms.address.get("kernel_end", 0)
-    layout = Layouts(kernel).struct("cpu", "kern/boot/cpu.c")
+    layout = Layouts.of(kernel).struct("cpu", "kern/boot/cpu.c")
     size = layout[""][1] if layout else 0
     cr3 = cpu.reg["CR3"]
     for name in ("RDI", "RBX", "R12", "R13", "R14", "R15", "RSI", "RAX", "RCX", "RDX", "R8", "R9"):
@@ -336,7 +339,7 @@ def panic_text(console):
 
 def panicked(g, kernel):
     """Did the kernel stop itself? Its stack says so, not its console."""
-    return any("panic_at" in names for names in functions(g, kernel).values())
+    return any("panic_at" in names for names in functions(g, kernel, inlined=False).values())
 
 
 def not_written(g, kernel):

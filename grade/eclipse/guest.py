@@ -16,13 +16,14 @@ Interface.  with Guest(...) as g: g.watch() returns one of these words; g.cpus()
 """
 
 import calendar
+import contextlib
+import fcntl
 import glob
 import json
 import os
 import re
 import select
 import shutil
-import socket
 import sys
 import tempfile
 import time
@@ -40,6 +41,8 @@ OUTPUT = 256 << 10                    # bytes on the console
 RECORDS = 8 << 20                     # bytes of records
 EPOCH = "2026-01-01T00:00:00"
 CHUNK = 1 << 16
+PIPE = 1 << 18
+TOGETHER = 0.002                      # host seconds: bytes that come one by one are read many at a time
 PAGE = 4096
 ADDR = 0x000ffffffffff000
 
@@ -69,6 +72,17 @@ def thread_states(pid):
         except OSError:
             pass
     return out
+
+
+def wide_pipe():
+    """(ours, theirs). QEMU writes byte by byte: a pipe, unlike a socket, puts them together, and who reads late reads much."""
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
+    os.fchmod(theirs, 0o622)                 # QEMU opens it by its name, in a box as somebody else
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, PIPE)
+    return ours, theirs
 
 
 class Cpu:
@@ -101,27 +115,25 @@ class Cpu:
 
 class Guest(Machine):
     def __init__(self, seed=1, icount=True, instructions=INSTRUCTIONS, cpu_limit=CPU_SECONDS, output=OUTPUT, reads_console=True,
-                 log=False, extra=(), mem=64, shift=None, **words):
+                 log=False, extra=(), mem=64, shift=None, screen=True, **words):
         self.seed, self.icount, self.instructions, self.cpu_limit, self.output = seed, icount, instructions, cpu_limit, output
-        self.reads_console, self.mem = reads_console, mem
+        self.reads_console, self.mem, self.screen = reads_console, mem, screen
         self.shift = timing(seed)[0] if shift is None else shift
         self.said, self.told, self.decoded = bytearray(), bytearray(), ("", 0)
         self.events, self.qmp_buffer = [], b""
         self.answers, self.heard = [], 0         # of QMP; how often something came out
+        self.talks = False                       # it just said something: more will follow
         self.dir = tempfile.mkdtemp(prefix="eclipse-guest-")
         self.files = True                        # QEMU can write where we can read
         self.chunks, self.paused, self.end, self.logged = {}, False, None, b""
         self.why_reset = None
-        self.channel, theirs = socket.socketpair()
-        fds, more = [theirs.fileno()], []
+        self.channel, theirs = wide_pipe()
+        self.log_fd, fds, more = None, [theirs], []
         if log:                                  # exceptions, for the explanation of a triple fault
-            self.log_fd, log_theirs = os.pipe()
-            os.set_blocking(self.log_fd, False)
+            self.log_fd, log_theirs = wide_pipe()
             fds.append(log_theirs)
             more += ["-d", "int,cpu_reset", "-D", f"/dev/fd/{log_theirs}"]
-        else:
-            self.log_fd = None
-        more += ["-chardev", f"socket,id=observe,fd={theirs.fileno()}", "-device", "isa-debugcon,chardev=observe",
+        more += ["-chardev", f"file,id=observe,path=/dev/fd/{theirs}", "-device", "isa-debugcon,chardev=observe",
                  "-action", "reboot=shutdown,shutdown=pause"]
         if icount:
             more += ["-icount", f"shift={self.shift},sleep=off", "-rtc", f"base={EPOCH},clock=vm"]
@@ -129,21 +141,21 @@ class Guest(Machine):
             more += ["-S", "-gdb", f"tcp:127.0.0.1:{GDB_PORT}"]
             self.instructions = self.cpu_limit = 1 << 60
         super().__init__(extra=[*more, *extra], mem=mem, fds=fds, **words)
-        theirs.close()
-        if log:
-            os.close(log_theirs)
-        self.channel.setblocking(False)
+        for fd in fds:
+            os.close(fd)
 
-    @staticmethod
-    def argv(*words):
+    def argv(self, *words):
         argv = Machine.argv(*words)
         at = argv.index("isa-debug-exit,iobase=0xf4,iosize=4")
-        return argv[:at - 1] + argv[at + 1:]
+        argv = argv[:at - 1] + argv[at + 1:]
+        if not self.screen:                      # a quarter of a boot is the BIOS looking after it
+            argv[argv.index("std")] = "none"
+        return argv
 
     def close(self):
         if not self.closed:
             super().close()
-            self.channel.close()
+            os.close(self.channel)
             if self.log_fd is not None:
                 os.close(self.log_fd)
             shutil.rmtree(self.dir, ignore_errors=True)
@@ -173,17 +185,19 @@ class Guest(Machine):
         sources = [self.channel, self.qmp_socket] + ([self.serial] if self.reads_console else [])
         sources += [self.log_fd] if self.log_fd is not None else []
         ready, _, _ = select.select(sources, [], [], timeout)
+        if self.talks and ready:
+            time.sleep(TOGETHER)
         got = False
         for s in ready:
             try:
-                data = os.read(s, 1 << 16) if s is self.log_fd else s.recv(1 << 16)
+                data = os.read(s, PIPE) if isinstance(s, int) else s.recv(1 << 16)
             except BlockingIOError:
                 continue
             except ConnectionResetError:
                 data = b""
             if not data:
                 return None
-            if s is self.channel:
+            if s == self.channel:
                 self.told += data
                 self.show("\033[36m", data)
                 got = True
@@ -197,6 +211,7 @@ class Guest(Machine):
                 self.logged = (self.logged + data)[-200_000:]
         self.answers += self.take_events()
         self.heard += got
+        self.talks = got
         return got
 
     @staticmethod
@@ -381,7 +396,7 @@ class Watch:
         self.g = guest
         self.begin = self.looked = time.monotonic()
         self.life_guest = self.idle_done = 0
-        self.asleep_since, self.dead, self.pause = None, 0, 0.02
+        self.asleep_since, self.dead, self.pause = None, 0, 0.05
 
     def patience(self):
         return self.pause
@@ -390,8 +405,8 @@ class Watch:
         return time.monotonic() - self.looked >= self.pause
 
     def sign_of_life(self):
-        """It has said something. That does not make its work less."""
-        self.asleep_since, self.dead, self.life_guest = None, 0, None
+        """It has said something. That does not make its work less. Panics talk last: look again soon, a halted guest costs QEMU."""
+        self.asleep_since, self.dead, self.life_guest, self.pause = None, 0, None, min(self.pause, 0.05)
 
     def look(self):
         """Returns how the run has ended, or None when it goes on."""
@@ -406,6 +421,7 @@ class Watch:
         self.dead = self.dead + 1 if any(c.dead for c in cpus) else 0
         if self.dead >= 2:
             return "dead"
+        self.pause = 0.01 if self.dead else self.pause
         halted = all(c.halted for c in cpus)
         return self.asleep(halted) or self.busy_real() or (self.busy(halted) if self.g.icount else None)
 

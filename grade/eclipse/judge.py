@@ -84,6 +84,7 @@ from grade.eclipse.qemu import disk_args
 from grade.eclipse.symbols import Layouts, Symbols
 
 CONSOLE_SHOWN = 1500
+QUIET_WORDS = "loglevel=3 console=ttyS0"          # what programs print is not drawn on the screen too: that is half of their time
 ENDS = {"end": "end", "panic": "dead", "dead": "dead", "off": "off", "reset": "reset"}
 
 
@@ -269,6 +270,7 @@ class Run:
         for name in (build.kernel(self.lab), archive):
             if name and not os.path.exists(name):
                 self.fail("grader", f"{os.path.relpath(name, build.ROOT)} was not built")
+        words.setdefault("screen", "console=tty0" in append)
         guest = Guest(seed=self.seed, icount=icount, cpus=cpus, mem=mem, archive=archive, append=line, writable=True,
                       kernel=build.kernel(self.lab), image=disk.image if disk else None, **words)
         guest.again = lambda **more: self.boot(append, cpus, mem, icount, disk, archive, **{**words, **more})
@@ -315,7 +317,7 @@ class Run:
     def program(self, name, args=(), cpus=None, mem=128, append="", **words):
         """The program as the first process, from the boot archive; /tests/NAME unless a path is given."""
         path = name if name.startswith("/") else f"/tests/{name}"
-        line = f"loglevel=3 {append} init={path}" + (" -- " + " ".join(args) if args else "")
+        line = f"{QUIET_WORDS} {append} init={path}" + (" -- " + " ".join(args) if args else "")
         g = self.boot(line, cpus, mem, archive=words.pop("archive", None) or build.path("test-archive.cpio"), **words)
         g.program = path
         return self.finish(g)
@@ -371,7 +373,7 @@ class Run:
         """/bin/sh runs the script as the first process. It comes with the boot archive, and so do `files`."""
         archive = self.archive({**(files or {}), "judge.sh": text})
         root = "root=none" if self.lab >= 6 else ""
-        g = self.boot(f"loglevel=3 {root} {append} init=/bin/sh -- /judge.sh", cpus, mem, disk=disk, archive=archive, **words)
+        g = self.boot(f"{QUIET_WORDS} {root} {append} init=/bin/sh -- /judge.sh", cpus, mem, disk=disk, archive=archive, **words)
         g.program = "/bin/sh"
         return self.finish(g)
 
@@ -385,7 +387,7 @@ class Run:
         data = text.encode() + b"\n"
         path = os.path.join(self.folder(), "script")
         write_file(path, data + b"\n" * (-len(data) % 4096))
-        g = self.boot(f"loglevel=3 root=/dev/vda {append} init=/bin/sh -- /dev/vdb", cpus, mem, disk=disk, archive=False,
+        g = self.boot(f"{QUIET_WORDS} root=/dev/vda {append} init=/bin/sh -- /dev/vdb", cpus, mem, disk=disk, archive=False,
                       extra=[*disk_args("virtio", path, False, "script", boot=False), *extra], **words)
         g.program = "/bin/sh"
         return self.finish(g)

@@ -57,13 +57,13 @@ class Reporter:
 
     # ---------------------------------------------------------------- results
 
-    def result(self, item, outcome, text, seconds, kind=None):
+    def result(self, item, outcome, text, seconds, kind=None, cpu=0.0):
         passed, g = outcome == "passed", item.graded
         first = text.split("\n")[0]
         self.results[item.nodeid] = {
             "name": item.shown, "lab": item.lab, "points": item.points if passed else 0, "of": item.points, "passed": passed,
             "class": "" if passed else "skipped" if outcome == "skipped" else kind or "wrong", "seconds": round(seconds, 2),
-            "message": text, "first": first, "outcome": outcome,
+            "cpu": round(cpu, 2), "message": text, "first": first, "outcome": outcome,
             "seed": g.seed if g else None, "section": g.handout() if g else ""}
         self.show_ready()
 

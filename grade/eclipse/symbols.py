@@ -3,12 +3,14 @@
 import bisect
 import functools
 import os
+import re
 import subprocess
 
 from grade.eclipse import build
 
 NM = os.environ.get("NM", "nm")
 ADDR2LINE = os.environ.get("ADDR2LINE", "addr2line")
+READELF = os.environ.get("READELF", "readelf")
 
 
 class Symbols:
@@ -55,12 +57,21 @@ class Symbols:
     def place(self, addr):
         """[(function, "file:line")]: innermost first, what the compiler put inside other functions included."""
         if addr not in self.lines:
-            p = subprocess.run([ADDR2LINE, "-f", "-i", "-e", self.path, hex(addr)], stdout=subprocess.PIPE, text=True,
-                               stderr=subprocess.DEVNULL)
-            rows = p.stdout.splitlines()
+            self.look_up([addr])
+        return self.lines[addr]
+
+    def look_up(self, addrs):
+        """Asks addr2line about all of them at once: starting it is what costs. It says an address, then its pairs of rows."""
+        new = list(dict.fromkeys(a for a in addrs if a not in self.lines))
+        if not new:
+            return
+        p = subprocess.run([ADDR2LINE, "-a", "-f", "-i", "-e", self.path, *map(hex, new)], stdout=subprocess.PIPE, text=True,
+                           stderr=subprocess.DEVNULL)
+        said = re.split(r"^0x[0-9a-f]+\n", p.stdout, flags=re.M)[1:]
+        for addr, text in zip(new, said + [""] * len(new)):
+            rows = text.splitlines()
             pairs = [(rows[i], self.shorten(rows[i + 1])) for i in range(0, len(rows) - 1, 2)]
             self.lines[addr] = [(f, where) for f, where in pairs if f != "??"]
-        return self.lines[addr]
 
     @staticmethod
     def shorten(where):
@@ -115,13 +126,23 @@ class Layouts:
         from elftools.elf.elffile import ELFFile
         with open(self.path, "rb") as f:
             info = ELFFile(f).get_dwarf_info()
-            for unit in info.iter_CUs():
-                top = unit.get_top_DIE()
-                if top.get_full_path().endswith(source):
-                    for die in top.iter_children():
-                        if die.tag == "DW_TAG_structure_type" and self.name_of(die) == name and die.has_children:
-                            return self.fields(die)
+            for offset in (at for at, file in self.units.items() if file.endswith(source)):
+                for die in info.get_CU_at(offset).get_top_DIE().iter_children():
+                    if die.tag == "DW_TAG_structure_type" and self.name_of(die) == name and die.has_children:
+                        return self.fields(die)
         return None
+
+    @functools.cached_property
+    def units(self):
+        """{offset in .debug_info: source file}. elftools would read all of it for that, a second; readelf does not."""
+        p = subprocess.run([READELF, "--debug-dump=info", "--dwarf-depth=1", self.path], stdout=subprocess.PIPE, text=True,
+                           stderr=subprocess.DEVNULL, errors="replace")
+        out = {}
+        for unit in p.stdout.split("Compilation Unit @ offset ")[1:]:
+            m = re.search(r"DW_AT_name\s*:.*?(\S+)\s*$", unit, re.M)
+            if m:
+                out[int(unit.partition(":")[0], 16)] = os.path.normpath(m[1])
+        return out
 
     @staticmethod
     def name_of(die):
