@@ -269,10 +269,10 @@ def judge_digest(hidden=""):
     """Of the judges and what they work with: results made with other tests are not the same results."""
     patterns = ("labs/*/*.py", "labs/*/lab.toml", "grade/eclipse/*.py", "grade/run.py", "grade/plugin.py",
                 "user/*.c", "user/*/*.[ch]", "lib/*/*.[chS]", "fs/eclipsefs/host/*")
-    files = [f for p in patterns for f in glob.glob(os.path.join(glob.escape(ROOT), p))]
-    for folder, _, names in os.walk(hidden) if hidden else ():
-        files += [os.path.join(folder, n) for n in names if not folder.endswith("__pycache__")]
-    return digest(*map(own, sorted(f for f in files if os.path.isfile(f))))
+    files = sorted(f for p in patterns for f in glob.glob(os.path.join(glob.escape(ROOT), p)))
+    theirs = [os.path.join(folder, n) for folder, _, names in os.walk(hidden) if hidden for n in names
+              if not folder.endswith("__pycache__")]
+    return digest(*map(own, [f for f in files + sorted(theirs) if os.path.isfile(f)]))
 
 
 def make_base(folder, src, labs):

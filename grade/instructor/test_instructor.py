@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 
 import pytest
 
@@ -150,7 +151,6 @@ def test_bad_submission_is_a_line(sample, maker, tmp_path):
 def test_zip_directories_can_be_bombs(maker, tmp_path):
     """An end record that promises a million files, a password, two files of one name, names that are no
     text."""
-    import zipfile
     path = str(tmp_path / "a.zip")
     samples.zipped(path, maker.done())
     with open(path, "r+b") as f:
@@ -430,32 +430,48 @@ def test_slurm(course, monkeypatch, capsys, tmp_path):
 
 # ---------------------------------------------------------------- other services
 
+def container(folder, *argv):
+    """Runs a command where `folder` is /autograder, and all else is as it is here."""
+    words = ["bwrap", "--die-with-parent", *(["--cap-add", "ALL"] if os.geteuid() == 0 else [])]
+    for name in sorted(os.listdir("/")):
+        if name != "autograder":
+            link = os.path.islink("/" + name)
+            words += ["--symlink", os.readlink("/" + name), "/" + name] if link else ["--dev-bind", "/" + name, "/" + name]
+    words += ["--bind", str(folder), "/autograder", *argv]
+    return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
+
+
+@boxed
+def test_gradescope_zip(tmp_path):
+    """The zip has what it needs, and its scripts are scripts."""
+    path = str(tmp_path / "autograder.zip")
+    gradescope.make(path, 1, "", "")
+    with zipfile.ZipFile(path) as z:
+        names = set(z.namelist())
+        assert {"setup.sh", "run_autograder", "tree/GNUmakefile", "tree/grade/instructor/unit.py"} <= names
+        assert all(z.getinfo(n).external_attr >> 16 & 0o111 for n in ("setup.sh", "run_autograder"))
+        for n in ("setup.sh", "run_autograder"):
+            subprocess.run(["sh", "-n"], input=z.read(n), check=True)
+
+
 @boxed
 @pytest.mark.parametrize("how", ["bwrap", "uid"])
-def test_gradescope(course, how, monkeypatch, tmp_path):
-    """The zip has what it needs; a submission gives a results.json, in both kinds of room."""
-    if how == "bwrap":
-        path = str(tmp_path / "autograder.zip")
-        gradescope.make(path, 1, "", "")
-        import zipfile
-        with zipfile.ZipFile(path) as z:
-            names = set(z.namelist())
-            assert {"setup.sh", "run_autograder", "tree/GNUmakefile",
-                    "tree/grade/instructor/unit.py"} <= names
-            assert all(z.getinfo(n).external_attr >> 16 & 0o111 for n in ("setup.sh", "run_autograder"))
-            for n in ("setup.sh", "run_autograder"):
-                subprocess.run(["sh", "-n"], input=z.read(n), check=True)
-    elif os.geteuid() != 0:
+def test_gradescope(course, how, tmp_path):
+    """run_autograder, in a room that has its folders where Gradescope has them, writes a results.json; in both kinds of box."""
+    if how == "uid" and os.geteuid() != 0:
         return                                           # another uid takes root
-    monkeypatch.setenv("ECLIPSE_BOX", how)
-    sent = tmp_path / "submission"
-    sent.mkdir()
-    samples.as_zip_in_folder(samples.Maker({}, course.allowed, 1), str(sent / "work"))
-    out = tmp_path / "results" / "results.json"
+    for folder in ("source", "submission", "results"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "source/tree").symlink_to(build.ROOT)
+    (tmp_path / "source/run").symlink_to(course.out)
+    (tmp_path / "source/box").write_text("export ECLIPSE_BOX=uid\n" if how == "uid" else "")
+    (tmp_path / "source/run_autograder").write_text(gradescope.RUN)
+    samples.as_zip_in_folder(samples.Maker({}, course.allowed, 1), str(tmp_path / "submission/work"))
     if os.path.exists(course.path("units", "submission", "result.json")):
         os.unlink(course.path("units", "submission", "result.json"))
-    gradescope.run(str(sent), course.out, str(out))
-    r = json.loads(out.read_text())
+    p = container(tmp_path, "sh", "/autograder/source/run_autograder")
+    assert p.returncode == 0, p.stdout
+    r = json.loads((tmp_path / "results/results.json").read_text())
     assert r["score"] == r["tests"][0]["score"] == r["tests"][0]["max_score"] > 0, r
     assert {t["status"] for t in r["tests"]} == {"passed"} and r["execution_time"] >= 0
 
