@@ -1,7 +1,8 @@
 /* observe_smp.c - lab 13 shown to the grader: who runs, who is told, who waits for whom.       (lab 13)
  *
  * Idea.       One kernel thread per CPU: they are not preempted, so threads that wait for each other by spinning
- *             have a CPU each. They do what the seed says and report what each of them saw.
+ *             have a CPU each. They do what the seed says and report what each of them saw. All that is random
+ *             is drawn before they start, or by number 0 alone, in an order that the judge can repeat.
  * Interface.  OBSERVE (kern/boot/observe.h).
  */
 #include "kern/boot/observe.h"
@@ -114,39 +115,53 @@ OBSERVE(13, cpu_registers)
 
 /* ---- every CPU's timer ---- */
 
-static struct timer bells[NCPU];
-static int rang_on[NCPU];
-static uint64_t rang_at[NCPU];
+#define BELLS 3                        /* timers per CPU */
+
+static struct bell {
+	struct timer timer;
+	uint64_t delay;
+	int rang_on;
+	uint64_t armed_at, rang_at;
+} bells[NCPU][BELLS];
 static uint32_t rings;                 /* [a] */
 
 static void
 ring(struct timer *t)
 {
-	rang_on[t - bells] = this_cpu->id;
-	rang_at[t - bells] = clock_ns();
+	struct bell *b = container_of(t, struct bell, timer);
+
+	b->rang_on = this_cpu->id;
+	b->rang_at = clock_ns();
 	add_one(&rings);
 }
 
 static void
-arm_timer(void *arg)
+arm_timers(void *arg)
 {
+	struct bell *mine = bells[(long)arg];
 	int me = this_cpu->id;
-	uint64_t at = clock_ns() + 1000000ul * (2 + (uint64_t)(long)arg * 3);
 
 	everybody_here();
-	timer_init(&bells[me], ring);
-	timer_arm(&bells[me], at);
-	spin_until(&rings, (uint32_t)ncpus);
-	observe("timer of %d rang on %d late %ld", me, rang_on[me], (long)(rang_at[me] - at));
+	for (int i = 0; i < BELLS; i++) {
+		timer_init(&mine[i].timer, ring);
+		mine[i].armed_at = clock_ns();
+		timer_arm(&mine[i].timer, mine[i].armed_at + mine[i].delay);
+	}
+	spin_until(&rings, BELLS * (uint32_t)ncpus);
+	for (int i = 0; i < BELLS; i++)
+		observe("timer %d of %ld, armed on %d for %lu, rang on %d after %ld", i, (long)arg, me,
+			mine[i].timer.deadline - mine[i].armed_at, mine[i].rang_on,
+			(long)(mine[i].rang_at - mine[i].armed_at));
 	add_one(&done);
 }
 
 OBSERVE(13, cpu_timers)
 {
-	for (int i = 0; i < NCPU; i++)
-		rang_on[i] = -1;
+	for (int cpu = 0; cpu < ncpus; cpu++)
+		for (int i = 0; i < BELLS; i++)
+			bells[cpu][i] = (struct bell){ .delay = 500000 + below(20000000), .rang_on = -1 };
 	rings = 0;
-	everywhere(arm_timer);
+	everywhere(arm_timers);
 }
 
 /* ---- a lock ---- */
@@ -171,10 +186,8 @@ count(void *arg)
 
 OBSERVE(13, locks_exclude)
 {
-	for (int i = 0; i < ncpus; i++) {
+	for (int i = 0; i < ncpus; i++)
 		counts[i] = 300 + below(1500);
-		observe("count %u", counts[i]);
-	}
 	everywhere(count);
 	observe("counted %lu", plain);
 }
@@ -187,7 +200,7 @@ static struct aspace *space;           /* or of this address space */
 static uint32_t members;               /* CPUs that have loaded it, one bit each */
 static bool flush_all;
 
-/* Which frame does this CPU see at page i of the window? */
+/* What does this CPU see at page i of the window? Each frame holds a number that the seed chose. */
 static uint64_t
 look(int i)
 {
@@ -231,7 +244,7 @@ turn(uint32_t n)
 static void
 see(uint32_t n)
 {
-	observe("see %u cpu %d: %lu %lu %lu %lu", n, this_cpu->id, look(0), look(1), look(2), look(3));
+	observe("see %u cpu %d: %lx %lx %lx %lx", n, this_cpu->id, look(0), look(1), look(2), look(3));
 }
 
 static void
@@ -283,7 +296,7 @@ window_play(void)
 	total = 0;
 	for (int f = 0; f < FRAMES; f++) {
 		frames[f] = page_alloc_zero(PG_KERNEL);
-		*(uint64_t *)page_virt(frames[f]) = (uint64_t)f;
+		*(uint64_t *)page_virt(frames[f]) = observe_random();
 	}
 	if (space) {
 		for (int i = 0; i < PAGES; i++)
@@ -331,7 +344,7 @@ OBSERVE(13, shootdown_user_all)
 }
 
 /* Who has interrupts off cannot have answered: the others go in and out of such sections, number 0 flushes. A section's
- * number is odd while it lasts. */
+ * number is odd while it lasts; where a CPU begins to count is drawn. */
 static uint32_t section[NCPU];         /* [a] */
 
 static void
@@ -384,14 +397,17 @@ OBSERVE(13, shootdown_waits)
 	struct page *p = page_alloc_zero(PG_KERNEL);
 
 	window = map_device(page_phys(p), PAGE_SIZE);
-	for (int i = 0; i < ncpus; i++)
+	for (int i = 0; i < ncpus; i++) {
 		counts[i] = below(3000);
+		section[i] = 2 * below(1000000000);
+	}
 	everywhere(flush_and_look);
 }
 
 /* ---- everybody asks everybody ---- */
 
-/* arg=: how often; 1: sometimes with a lock that the others want. Interrupts are off all the time. */
+/* arg=: how often; 1: sometimes with a lock that the others want. Interrupts are off all the time. How the dice
+ * lie at the end says how many flushes have returned. */
 static void
 fire(void *arg)
 {
@@ -417,6 +433,7 @@ fire(void *arg)
 			spin_unlock(&lock);
 		irq_restore(on);
 	}
+	observe("dice of %ld, on %d: %lx", (long)arg, this_cpu->id, dice);
 	add_one(&done);
 }
 
@@ -432,21 +449,27 @@ OBSERVE(13, crossfire)
 
 /* ---- sleeping and waking ---- */
 
-static struct waitq queue = WAITQ(queue);
-static uint32_t holder;                /* [a] whose turn it is */
+#define STEPS 100                      /* per CPU */
 
-/* The turn goes round the CPUs in steps that the seed chose. */
+static struct waitq queue = WAITQ(queue);
+static uint8_t route[STEPS * NCPU];    /* whose turn each step is: never the same twice in a row */
+static uint32_t at;                    /* [a] the step */
+
+/* The turn goes from CPU to CPU as the seed says. */
 static void
 pass_on(void *arg)
 {
-	uint32_t me = (uint32_t)(long)arg, n = (uint32_t)ncpus;
+	uint32_t me = (uint32_t)(long)arg, last = STEPS * (uint32_t)ncpus, k;
 
 	everybody_here();
-	for (int i = 0; i < 100; i++) {
-		wait_event(&queue, __atomic_load_n(&holder, __ATOMIC_SEQ_CST) % n == me, (void *)NULL);
-		if (i % 10 == 0)
-			observe("turn of %u, round %d", me, i);
-		__atomic_fetch_add(&holder, 1, __ATOMIC_SEQ_CST);
+	for (;;) {
+		wait_event(&queue, (k = __atomic_load_n(&at, __ATOMIC_SEQ_CST)) == last || route[k] == me,
+			(void *)NULL);
+		if (k == last)
+			break;
+		if (k % 10 == 0)
+			observe("step %u: turn of %u", k, me);
+		__atomic_fetch_add(&at, 1, __ATOMIC_SEQ_CST);
 		waitq_wake_all(&queue);
 	}
 	add_one(&done);
@@ -454,19 +477,27 @@ pass_on(void *arg)
 
 OBSERVE(13, wake_across)
 {
+	uint32_t n = (uint32_t)ncpus;
+
+	for (uint32_t k = 0; k < STEPS * n; k++)
+		route[k] = (uint8_t)(k == 0 || n == 1 ? 0 : (route[k - 1] + 1 + below(n - 1)) % n);
 	everywhere(pass_on);
-	observe("passed on %u", holder);
+	observe("passed on %u", at);
 }
 
 /* Threads that compute and end: do all CPUs take some? */
+static struct { uint64_t x; uint32_t rounds; } job[NCPU * 8];
+
 static void
 compute(void *arg)
 {
-	uint64_t end = clock_ns() + 3000000;
+	uint64_t end = clock_ns() + 3000000, x = job[(long)arg].x;
 
+	for (uint32_t i = job[(long)arg].rounds; i > 0; i--)
+		x = x * 6364136223846793005ul + 1442695040888963407ul;
 	while (clock_ns() < end)
 		cpu_relax();
-	observe("job %ld ran on %d", (long)arg, this_cpu->id);
+	observe("job %ld ran on %d: %lx", (long)arg, this_cpu->id, x);
 	add_one(&done);
 }
 
@@ -476,7 +507,10 @@ OBSERVE(13, work_spreads)
 
 	done = 0;
 	deadline = clock_ns() + PATIENCE;
-	observe("jobs %u", jobs);
+	for (uint32_t i = 0; i < jobs; i++) {
+		job[i].x = observe_random();
+		job[i].rounds = 1000 + below(5000);
+	}
 	for (long i = 0; i < jobs; i++) {
 		struct thread *t = thread_create("job", compute, (void *)i);
 
@@ -494,7 +528,7 @@ panic_one(void *arg)
 {
 	everybody_here();
 	if ((uint64_t)arg == observe_number(0))
-		panic("the grader asked for it");
+		panic("the grader asked for it: %lu", plain);
 	if ((long)arg % 2)
 		irq_off();
 	for (;;)
@@ -503,5 +537,6 @@ panic_one(void *arg)
 
 OBSERVE(13, panic_stops)
 {
+	plain = observe_random();
 	everywhere(panic_one);
 }

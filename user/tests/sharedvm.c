@@ -1,7 +1,8 @@
 /* sharedvm.c - processes that share one address space fork it, map, protect and unmap in it, all at once.      (lab 13)
  *
  * Idea.       Adders count in a page that each fork makes copy-on-write again: a translation that a CPU has kept too long would
- *             lose a count. Mappers move memory about, and look whether what they wrote is still there. Forkers fork.
+ *             lose a count. Mappers move memory about, and look whether what they wrote is still there. Forkers
+ *             fork; how often, and what they see in their copies, the seed says: sharedvm [SEED].
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -10,12 +11,14 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include "dice.h"
 #include "say.h"
 
-enum { ADDERS = 3, MAPPERS = 2, FORKS = 60, STACK = 65536, PAGE = 4096 };
+enum { ADDERS = 3, MAPPERS = 2, STACK = 65536, PAGE = 4096 };
 
 static volatile long counts[ADDERS][PAGE / sizeof(long)] __attribute__((aligned(4096)));
 static volatile long done[ADDERS], wrong, stop;
+static volatile unsigned told;         /* what the next child is to find */
 
 /* A child that runs fn(arg) in our memory, on a stack of its own. */
 static int
@@ -75,25 +78,38 @@ mapper(long me)
 	}
 }
 
+/* A child writes to its own copies, and says what it found and what it made of it. Returns its status. */
+static int
+forked(unsigned add)
+{
+	int status, pid = fork();
+
+	if (pid == 0) {
+		for (int a = 0; a < ADDERS; a++)
+			counts[a][add % 512]++;
+		told += add;
+		_exit(told % 251);
+	}
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 999;
+}
+
 int
-main(void)
+main(int argc, char **argv)
 {
 	long lost = 0;
-	int pid[ADDERS + MAPPERS], n = 0;
+	int pid[ADDERS + MAPPERS], n = 0, forks;
+	unsigned sum = 0;
+
+	dice_seed(argc > 1 ? argv[1] : NULL);
+	forks = 40 + (int)roll(40);
 
 	for (int i = 0; i < ADDERS; i++)
 		pid[n++] = start(adder, i);
 	for (int i = 0; i < MAPPERS; i++)
 		pid[n++] = start(mapper, i);
-	for (int i = 0; i < FORKS; i++) {
-		int child = fork();
-
-		if (child == 0) {
-			for (int a = 0; a < ADDERS; a++)
-				counts[a][i]++;         /* our own copy */
-			_exit(0);
-		}
-		waitpid(child, NULL, 0);
+	for (int i = 0; i < forks; i++) {
+		told = roll(100000);
+		sum = sum * 31 + (unsigned)forked(roll(100000));
 	}
 	stop = 1;
 	for (int i = 0; i < n; i++)
@@ -103,6 +119,7 @@ main(void)
 		for (int i = 0; i < 512; i++)
 			lost -= counts[a][i];
 	}
+	say("%d children, the sum of what they said: %x\n", forks, sum);
 	say("counts lost: %ld\n", lost);
 	say("wrong contents: %ld\n", wrong);
 	return 0;
