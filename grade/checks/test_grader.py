@@ -27,6 +27,8 @@ OBSERVE(1, sick_panic) { panic("nobody expects %d", 42); }
 OBSERVE(1, sick_busy) { for (;;) asm volatile("pause"); }
 OBSERVE(1, sick_stop) { for (;;) asm volatile("cli; hlt"); }
 OBSERVE(1, sick_flood) { for (;;) kprintf("and so on, and so on, and so on, and so on\n"); }
+OBSERVE(1, sick_tale) { for (;;) observe("and so on, and so on"); }
+OBSERVE(1, sick_late) { for (int i = 0; i < 2000; i++) observe("and so on, and so on"); for (;;) asm volatile("pause"); }
 OBSERVE(1, sick_todo) { lab_todo(1, "sick_body", "labs/01-boot"); }
 OBSERVE(1, sick_garbled) { outb(0xe9, 'x'); outb(0xe9, '\n'); }
 OBSERVE(1, sick_exit) { debug_exit(DEBUG_EXIT_OK); observe("still here"); }
@@ -106,7 +108,7 @@ def judges(names, ends=""):
 
 
 QUICK = ", instructions=60_000_000, cpu_limit=3"
-BOOTED = ["triple", "panic", "busy", "stop", "flood", "todo", "garbled", "exit", "reset", "self", "spin"]
+BOOTED = ["triple", "panic", "busy", "stop", "flood", "tale", "late", "todo", "garbled", "exit", "reset", "self", "spin"]
 PROCS = ["ring", "idt", "null", "sleep"]
 
 
@@ -180,6 +182,8 @@ SAYS = {
     "busy": ("busy-hang", ["runs and runs in observe_sick_busy_", r"of 12 samples: cpu 0 in observe_sick_busy_"]),
     "stop": ("idle-hang", ["halted with interrupts off", "observe_sick_stop_"]),
     "flood": ("flood", ["too much", "end of the console", "and so on"]),
+    "tale": ("flood", [r"\d{7} of observations: that is too much", r"the last of the observations\n.*and so on"]),
+    "late": ("busy-hang", [r"runs and runs in observe_sick_late_"]),
     "todo": ("not-written", ["lab 1: sick_body is not written yet, see labs/01-boot", "lab_todo"]),
     "garbled": ("wrong", ["the observations are garbled: record 1"]),
     "exit": ("", []),

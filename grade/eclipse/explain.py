@@ -372,25 +372,46 @@ def stood_still(g, kernel, lab):
 
 
 def hang(g, kernel, end):
+    before = len(g.said) + len(g.told)
+    where = samples(g, kernel) if end == "busy" else backtraces(g, kernel)
+    after = len(g.said) + len(g.told)
+    if before < after > FLOOD:               # it was still talking
+        return flood(g, where)
     threads = Threads(g, kernel)
-    cycle, spins = threads.mutex_cycle(), spin_waits(g, kernel)
-    if cycle or spins:
-        f = Failure("deadlock", (cycle or spins)[0])
-        f.add("who waits for whom", "\n".join(cycle or spins))
-    elif end == "busy":
-        names = functions(g, kernel)
-        where = next((n[0] for n in names.values() if n and n[0] not in ("cpu_idle", "idle")), None)
-        users = [c for c in g.cpus() if c.user]
-        who = "the user program runs and runs" if users else f"the kernel runs and runs in {where or 'places without a name'}"
-        f = Failure("busy-hang", who + ": this much work is never needed")
-    else:
-        begun = g.records().begun
-        what = f"after observation {begun} began" if begun else "before anything was asked of it" if "observe=" in g.command else \
-            "before the program ended"
-        f = Failure("idle-hang", f"every CPU waits, {what}, and nothing will wake them: a wakeup was lost, or never sent")
-    f.add("where the CPUs were", samples(g, kernel) if end == "busy" else backtraces(g, kernel))
+    f = deadlock(g, kernel, threads) or (busy_hang(g, kernel) if end == "busy" else idle_hang(g))
+    f.add("where the CPUs were", where)
     f.add("threads", threads.report())
     return f
+
+
+def flood(g, where):
+    f = Failure("flood", f"{len(g.said)} bytes on the console and {len(g.told)} of observations: that is too much")
+    f.add("where the CPUs were", where)
+    if len(g.told) > FLOOD:
+        f.add("the last of the observations", "\n".join(g.observed[-400:].split("\n")[-6:]))
+    return f
+
+
+def deadlock(g, kernel, threads):
+    rows = threads.mutex_cycle() or spin_waits(g, kernel)
+    return Failure("deadlock", rows[0], [("who waits for whom", "\n".join(rows))]) if rows else None
+
+
+def busy_hang(g, kernel):
+    if any(c.user for c in g.cpus()):
+        who = "the user program runs and runs"
+    else:
+        names = functions(g, kernel).values()
+        where = next((n[0] for n in names if n and n[0] not in ("cpu_idle", "idle")), None)
+        who = f"the kernel runs and runs in {where or 'places without a name'}"
+    return Failure("busy-hang", who + ": this much work is never needed")
+
+
+def idle_hang(g):
+    begun = g.records().begun
+    what = f"after observation {begun} began" if begun else \
+        "before anything was asked of it" if "observe=" in g.command else "before the program ended"
+    return Failure("idle-hang", f"every CPU waits, {what}, and nothing will wake them: a wakeup was lost, or never sent")
 
 
 def samples(g, kernel):
@@ -419,9 +440,8 @@ def failure(g, kernel, lab, wanted="end"):
             f = triple_fault(g, kernel, log)
         else:
             f = Failure("wrong", "the kernel reset the machine", [("where the CPUs were", backtraces(g, kernel))])
-    elif end == "flood" or end == "busy" and len(g.said) > FLOOD:
-        f = Failure("flood", f"{len(g.said)} bytes on the console and {len(g.told)} of observations: that is too much",
-                    [("where the CPUs were", backtraces(g, kernel))])
+    elif end == "flood":
+        f = flood(g, backtraces(g, kernel))
     elif end in ("idle", "busy"):
         f = hang(g, kernel, end)
     elif end == "off":

@@ -33,12 +33,12 @@ from grade.eclipse.qemu import GuestError, Machine, cpu_seconds
 
 INSTRUCTIONS = 1_000_000_000          # in a row, without the guest being seen idle
 GUEST_SECONDS = 600                   # of guest time without a sign of life
-CPU_SECONDS = 25                      # of QEMU's own time: 30 times what is usual
+CPU_SECONDS, CPU_REAL = 10, 25        # of QEMU's own time, under icount and without: many times what is usual
 QUIET = 1.0                           # host seconds in which QEMU had nothing to do: icount, so nothing will come
 QUIET_REAL = 20.0                     # the same where the guest may wait for a disk or a clock of the host's
 WALL = 400.0
 OUTPUT = 256 << 10                    # bytes on the console
-RECORDS = 8 << 20                     # bytes of records
+RECORDS = 2 << 20                     # bytes of records: six times what any judge asks for
 EPOCH = "2026-01-01T00:00:00"
 CHUNK = 1 << 16
 PIPE = 1 << 18
@@ -114,9 +114,10 @@ class Cpu:
 
 
 class Guest(Machine):
-    def __init__(self, seed=1, icount=True, instructions=INSTRUCTIONS, cpu_limit=CPU_SECONDS, output=OUTPUT, reads_console=True,
+    def __init__(self, seed=1, icount=True, instructions=INSTRUCTIONS, cpu_limit=None, output=OUTPUT, reads_console=True,
                  log=False, extra=(), mem=64, shift=None, screen=True, **words):
-        self.seed, self.icount, self.instructions, self.cpu_limit, self.output = seed, icount, instructions, cpu_limit, output
+        self.seed, self.icount, self.instructions, self.output = seed, icount, instructions, output
+        self.cpu_limit = cpu_limit or (CPU_SECONDS if icount else CPU_REAL)
         self.reads_console, self.mem, self.screen = reads_console, mem, screen
         self.shift = timing(seed)[0] if shift is None else shift
         self.said, self.told, self.decoded = bytearray(), bytearray(), ("", 0)
@@ -267,8 +268,8 @@ class Guest(Machine):
         return self.qmp("query-replay")["icount"]
 
     def asleep(self):
-        """No thread of QEMU wants to run: a guest that seems idle is not merely waiting for a busy host."""
-        return "R" not in thread_states(self.process.pid)
+        """No thread of QEMU runs, wants to, or waits for a page: a guest that seems idle does not merely wait for a busy host."""
+        return not {"R", "D"} & set(thread_states(self.process.pid))
 
     def watch(self):
         """Waits for the end of the run, whatever it is; the machine then stands still. Returns which."""
