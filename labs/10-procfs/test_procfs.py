@@ -72,7 +72,8 @@ def test_mounts_escaped(run: Run):
     """Names with spaces, tabs, newlines and backslashes do not break the lines of /proc/mounts."""
     random = run.random
     names = {f"m{i}" + name_with_spaces(random) + "e": name_with_spaces(random) for i in range(4)}
-    script = MOUNT_PROC + "".join(f"mkdir '/tmp/{name}'\nmount -t tmpfs '{source}' '/tmp/{name}'\n" for name, source in names.items())
+    script = MOUNT_PROC + "".join(f"mkdir '/tmp/{name}'\nmount -t tmpfs '{source}' '/tmp/{name}'\n"
+                                  for name, source in names.items())
     out = run.script(script + "cat /proc/mounts\n")
 
     def escaped(text):
@@ -82,33 +83,43 @@ def test_mounts_escaped(run: Run):
 
 
 def test_meminfo(run: Run):
-    mem = 96 + run.random.below(300)
-    out = run.script(MOUNT_PROC + "cat /proc/meminfo\n", mem=mem)
+    """As much memory as the machine has; a file in memory takes of it what it is long."""
+    r = run.random
+    mem, mib = 96 + r.below(300), 3 + r.below(12)        # copied byte by byte by our head: more would be too much work
+    look = "cat /proc/meminfo\n"
+    out = run.script(MOUNT_PROC + look + f"cat /dev/zero | head -c {mib << 20} >/tmp/much\n" + look, mem=mem)
     for line in out.lines:
         run.check(re.fullmatch(r"\w+(\(\w+\))?: +\d+( kB)?", line), "wrong", f"a line of /proc/meminfo: {line!r}")
-    kb = {line.split(":")[0]: int(line.split()[1]) for line in out.lines}
-    total, free = kb["MemTotal"] / 1024, kb["MemFree"] / 1024
+    (total, _), (before, after) = ([int(x) / 1024 for x in re.findall(rf"(?m)^{name}: +(\d+) kB", out.output)]
+                                   for name in ("MemTotal", "MemFree"))
     run.check(mem * 0.9 < total <= mem, "wrong", f"MemTotal is {total:.1f} MiB; the machine has {mem}")
-    run.check(0 < free < total, "wrong", f"MemFree is {free:.1f} MiB of {total:.1f}")
+    run.check(0 < before < total, "wrong", f"MemFree is {before:.1f} of {total:.1f} MiB")
+    run.check(mib - 0.1 < before - after < mib + 1, "wrong",
+              f"a file of {mib} MiB in memory took {before - after:.2f} MiB of MemFree")
 
 
 def test_stat_counts(run: Run):
-    n = 3 + run.random.below(20)
+    r = run.random
     look = "grep processes /proc/stat\n"
-    out = run.script(MOUNT_PROC + look + "/bin/echo >/dev/null\n" * n + look)
-    before, after = [int(line.split()[1]) for line in out.lines if line.startswith("processes ")]
-    run.equal(after - before, n + 1, "how many processes /proc/stat counted")
+    some = [3 + r.below(20) for _ in range(4)]
+    out = run.script(MOUNT_PROC + look + "".join("/bin/echo >/dev/null\n" * n + look for n in some))
+    counts = [int(line.split()[1]) for line in out.lines if line.startswith("processes ")]
+    run.equal([b - a for a, b in zip(counts, counts[1:])], [n + 1 for n in some],
+              "how many processes /proc/stat counted")
 
 
 def test_uptime(run: Run):
-    out = run.script(MOUNT_PROC + "cat /proc/uptime\nsleep 2\ncat /proc/uptime\n")
-    (up1, idle1), (up2, idle2) = ([float(x) for x in line.split()] for line in out.lines if re.fullmatch(r"[\d.]+ [\d.]+", line))
-    run.check(1.95 < up2 - up1 < 2.5, "wrong", f"2 seconds of sleep took {up2 - up1:.2f} seconds of uptime")
-    run.check(1.5 < idle2 - idle1 <= up2 - up1 + 0.02, "wrong", f"... of which {idle2 - idle1:.2f} were idle")
+    seconds = 2 + run.random.below(20000) / 1000
+    out = run.script(MOUNT_PROC + f"cat /proc/uptime\nsleep {seconds:.3f}\ncat /proc/uptime\n")
+    (up1, idle1), (up2, idle2) = ([float(x) for x in line.split()]
+                                  for line in out.lines if re.fullmatch(r"[\d.]+ [\d.]+", line))
+    up, idle = up2 - up1, idle2 - idle1
+    run.check(-0.02 < up - seconds < 0.5, "wrong", f"{seconds} seconds of sleep took {up:.2f} seconds of uptime")
+    run.check(seconds - 0.5 < idle <= up + 0.02, "wrong", f"... of which {idle:.2f} were idle")
 
 
 def test_kernel_log(run: Run):
     mem = 96 + run.random.below(100)
     out = run.script(MOUNT_PROC + "cat /proc/kmsg\n", mem=mem)
-    run.check(re.search(rf"memory: \d+ MiB free of ({mem}|{mem - 1}) MiB", out.output), "wrong", "/proc/kmsg does not tell how the kernel started",
-              out.output[:1000])
+    run.check(re.search(rf"memory: \d+ MiB free of ({mem}|{mem - 1}) MiB", out.output), "wrong",
+              "/proc/kmsg does not tell how the kernel started", out.output[:1000])

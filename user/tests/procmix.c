@@ -15,6 +15,7 @@
 #include "say.h"
 
 static char buf[200000];
+static const char *self;           /* the program's file */
 
 /* All of /proc/PID/NAME (pid 0: self) in buf; returns its length, or -errno. Reads pieces of at most `piece` bytes. */
 static int
@@ -387,22 +388,45 @@ listed(int pid)
 static void
 listing(void)
 {
-	int pid[8], n = 1 + (int)roll(8);
+	int pid[12], n = 5 + (int)roll(8), left = 0;
 
 	for (int i = 0; i < n; i++)
 		pid[i] = child(roll(2) ? 'S' : 'Z');
 	for (int i = 0; i < n; i++)
 		say("child %d: listed %d\n", i, listed(pid[i]));
-	for (int i = 0; i < n; i += 2)
-		reap(pid[i]);
+	for (int i = 0; i < n; i++)
+		if (roll(2) == 0)
+			reap(pid[i]);
+		else
+			left |= 1 << i;
 	for (int i = 0; i < n; i++)
 		say("child %d: listed %d\n", i, listed(pid[i]));
-	for (int i = 1; i < n; i += 2)
-		reap(pid[i]);
+	for (int i = 0; i < n; i++)
+		if (left & 1 << i)
+			reap(pid[i]);
 	say("me: %d\n", listed(getpid()));
 }
 
 /* ---- reading in pieces, from anywhere ---- */
+
+/* Runs this program under a random name, with the letters `what` and a seed of its own. */
+static void
+call_myself(const char *what)
+{
+	char name[16] = { 0 }, seed[16];
+
+	for (unsigned i = 0, n = 8 + roll(8); i < n; i++)
+		name[i] = (char)('a' + roll(26));
+	snprintf(seed, sizeof seed, "%u", roll(1u << 30));
+	if (symlink(self, name))
+		say("symlink: errno %d\n", errno);
+	if (fork() == 0) {
+		execl(name, "procmix", seed, what, (char *)NULL);
+		_exit(9);
+	}
+	wait(NULL);
+	unlink(name);
+}
 
 static void
 pieces(void)
@@ -426,6 +450,23 @@ pieces(void)
 	say("errno %d\n", errno);
 	n = slurp(0, "limits", 1 + (int)roll(7));
 	say("in small pieces: the same %d\n", memcmp(buf, whole, n) == 0);
+	close(fd);
+	call_myself("R");
+}
+
+/* What `pieces` executes: the text is a name that was drawn a moment ago. */
+static void
+name_in_pieces(void)
+{
+	int fd = open("/proc/self/comm", O_RDONLY);
+
+	for (int i = 0; i < 20; i++) {
+		int at = (int)roll(18), want = 1 + (int)roll(18), n = (int)pread(fd, buf, want, at);
+
+		say("%d bytes of the name at %d: %d, sum %x\n", want, at, n, n > 0 ? sum_of(buf, n) : 0);
+	}
+	slurp(0, "comm", 1 + (int)roll(4));
+	say("the name is %s", buf);
 }
 
 /* ---- owners ---- */
@@ -547,7 +588,7 @@ main(int argc, char **argv)
 {
 	static const struct { char letter; void (*fn)(void); } all[] = {
 		{ 's', states }, { 'a', arguments }, { 'f', descriptors }, { 'm', mappings }, { 'n', names }, { 'l', listing },
-		{ 'r', pieces }, { 'o', owners }, { 'g', gone }, { 'p', places } };
+		{ 'r', pieces }, { 'R', name_in_pieces }, { 'o', owners }, { 'g', gone }, { 'p', places } };
 	const char *w = argc > 2 ? argv[2] : "safmnlrogp";
 
 	if (*w == '_')
@@ -558,6 +599,7 @@ main(int argc, char **argv)
 		mount("proc", "/proc", "proc", 0, NULL);
 		chdir("/tmp");
 	}
+	self = argv[0];
 	dice_seed(argc > 1 ? argv[1] : NULL);
 	for (; *w; w++)
 		for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
