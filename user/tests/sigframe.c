@@ -121,8 +121,7 @@ red_zones(void)
 		uint64_t v = big();
 
 		act_simple(sig, spoil);
-		v = red_zone(v, sig) == v * 16;
-		say("red zone whole: %lu, handlers %d\n", v, came);
+		say("red zone: 16 times %lx make %lx, handlers %d\n", v, red_zone(v, sig), came);
 	}
 }
 
@@ -157,8 +156,8 @@ fpu(void)
 		__asm__ volatile("movq %[a], %%xmm3\n\tmovq %[b], %%xmm9\n\tmov $62, %%eax\n\tsyscall\n\tmovq %%xmm3, %[a2]\n\tmovq %%xmm9, %[b2]"
 			: [a2] "=&r"(a2), [b2] "=&r"(b2) : [a] "r"(a), [b] "r"(b), "D"((long)pid), "S"((long)sig)
 			: "rax", "rcx", "r11", "memory", "xmm3", "xmm9");
-		say("fpu: saved as it was %d %d; the handler's own was clean %d; afterwards %d %d\n", xmm_seen[1] == a, xmm_seen[2] == b,
-			xmm_seen[0] == 0, a2 == a, change > 0 ? b2 == change_to : b2 == b);
+		say("fpu: %lx %lx were saved as %lx %lx; the handler's own was clean %d; afterwards %lx %lx\n", a, b,
+			xmm_seen[1], xmm_seen[2], xmm_seen[0] == 0, a2, b2);
 	}
 }
 

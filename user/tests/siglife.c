@@ -225,53 +225,74 @@ tell_after_exec(void)
 
 /* ---- orphaned groups ---- */
 
-static int report_to[2];
+static int report_to[2], salt;
 
 static void
 woken(int sig)
 {
-	char c = (char)sig;
+	int said = sig * 1000 + salt;
 
-	write(report_to[1], &c, 1);
+	write(report_to[1], &said, sizeof said);
 }
 
-/* A stopped child's group loses the only one who could continue it: HUP and CONT come. */
-static void
-orphans(void)
+/* A member of the group; it says what wakes it. */
+static int
+orphan_to_be(int group, int stop)
 {
-	int status, parent, stop = roll(2);
-	char got[2] = { 0 };
+	int pid = fork(), status;
 
+	if (pid == 0) {
+		setpgid(0, group);
+		if (stop)
+			kill(getpid(), SIGSTOP);
+		for (;;)
+			pause();
+	}
+	setpgid(pid, group);
+	if (stop)
+		waitpid(pid, &status, WUNTRACED);
+	return pid;
+}
+
+/* A group loses the only one who could continue it: if some of it is stopped, all of it gets HUP and CONT. */
+static void
+orphan_group(void)
+{
+	int n = 1 + (int)roll(3), stop[3], group = 0, stopped = 0, sum = 0, said, status, parent;
+
+	salt = (int)roll(1000);
+	for (int i = 0; i < n; i++)
+		stopped += stop[i] = (int)roll(2);
 	pipe(report_to);
 	parent = fork();
 	if (parent == 0) {
-		int child = fork();
+		act_simple(SIGHUP, woken);           /* before there is a child that could be woken */
+		act_simple(SIGCONT, woken);
+		for (int i = 0; i < n; i++) {
+			int pid = orphan_to_be(group, stop[i]);
 
-		if (child == 0) {
-			setpgid(0, 0);
-			act_simple(SIGHUP, woken);
-			act_simple(SIGCONT, woken);
-			if (stop)
-				kill(getpid(), SIGSTOP);
-			for (;;)
-				pause();
+			group = group ? group : pid;
 		}
-		if (stop)
-			waitpid(child, &status, WUNTRACED);
-		setpgid(child, child);
-		say("child is %s\n", stop ? "stopped" : "not stopped");
-		write(report_to[1], &child, sizeof child);
-		_exit(stop);
+		write(report_to[1], &group, sizeof group);
+		_exit(stopped);
 	}
 	waitpid(parent, &status, 0);
-	read(report_to[0], &parent, sizeof parent);
-	if (stop) {
-		read(report_to[0], &got[0], 1);
-		read(report_to[0], &got[1], 1);
-		say("it got %d\n", got[0] + got[1]);
-	}
-	say("alive: %d\n", kill(parent, 0));
-	kill(parent, SIGKILL);
+	say("%d of a group of %d are stopped\n", WEXITSTATUS(status), n);
+	read(report_to[0], &group, sizeof group);
+	for (int i = 0; stopped && i < 2 * n; i++)
+		sum += read(report_to[0], &said, sizeof said) == sizeof said ? said : 0;
+	say("they got %d\n", sum);
+	say("alive: %d\n", kill(-group, 0));
+	kill(-group, SIGKILL);
+	close(report_to[0]);
+	close(report_to[1]);
+}
+
+static void
+orphans(void)
+{
+	for (int i = 0; i < 5; i++)
+		orphan_group();
 }
 
 /* ---- permission ---- */
