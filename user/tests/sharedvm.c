@@ -101,7 +101,7 @@ main(int argc, char **argv)
 	unsigned sum = 0;
 
 	dice_seed(argc > 1 ? argv[1] : NULL);
-	forks = 40 + (int)roll(40);
+	forks = 30 + (int)roll(31);
 
 	for (int i = 0; i < ADDERS; i++)
 		pid[n++] = start(adder, i);
