@@ -56,6 +56,22 @@ OBSERVE(4, sick_ring)
 	(void)wait_event_timeout(&sick_wq, sick_flag, NULL, clock_ns() + 5 * MS);
 	mutex_lock(&sick_a);
 }
+static void
+sick_taker(void *arg)
+{
+	(void)arg;
+	mutex_lock(&sick_a);
+}
+OBSERVE(4, sick_given)
+{
+	struct thread *t = thread_create("taker", sick_taker, NULL);
+
+	mutex_lock(&sick_a);
+	thread_start(t);
+	(void)wait_event_timeout(&sick_wq, sick_flag, NULL, clock_ns() + 5 * MS);
+	sick_a.owner = t;                       /* and thread_wake(t) is forgotten */
+	wait_event(&sick_wq, sick_flag, NULL);
+}
 OBSERVE(4, sick_idt)
 {
 	struct { uint16_t limit; uint64_t base; } __attribute__((packed)) none = { 0, 0 };
@@ -109,7 +125,7 @@ def judges(names, ends=""):
 
 QUICK = ", instructions=60_000_000, cpu_limit=3"
 BOOTED = ["triple", "panic", "busy", "stop", "flood", "tale", "late", "todo", "garbled", "exit", "reset", "self", "spin"]
-PROCS = ["ring", "idt", "null", "sleep"]
+PROCS = ["ring", "given", "idt", "null", "sleep"]
 
 
 class Sick:
@@ -191,6 +207,7 @@ SAYS = {
     "self": ("deadlock", ["fault lock", "same lock: self-deadlock"]),
     "spin": ("deadlock", ['cpu 0 waits for spinlock "fault lock", held by nobody known', "spin_wait"]),
     "ring": ("deadlock", ['waits for mutex "fault [ab]", which \\S+ holds', "thread other/", "mutex_wait", "mutex_lock"]),
+    "given": ("idle-hang", [r'^idle-hang: taker/\d+ was given mutex "fault a", and sleeps: nobody woke it']),
     "idt": ("triple-fault", ["invalid opcode \\(6\\)", "interrupt descriptor table is empty", "observe_sick_idt_"]),
     "null": ("panic", ["page fault", "observe_sick_null_"]),
     "sleep": ("idle-hang", ["a wakeup was lost", "after observation sick_sleep began", "thread boot/", "observe_sick_sleep_", "last trace events", r"switch from thread \d+ to \d+"]),

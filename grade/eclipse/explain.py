@@ -155,7 +155,8 @@ class Threads:
         return "\n".join(out)
 
     def mutex_waits(self):
-        """[(thread, mutex name, owner)] of threads that wait for a mutex."""
+        """[(thread, mutex name, owner)] of threads that wait for a mutex. (Who is the owner already was given it and waits for
+        nothing but to be woken: that is no deadlock.)"""
         layout = self.layouts.struct("mutex", "kern/proc/mutex.c")
         waits = []
         for t in self.all if layout else ():
@@ -171,9 +172,14 @@ class Threads:
                 continue
         return waits
 
+    def given(self):
+        """[lines] about threads that sleep though the mutex they waited for is theirs."""
+        return [f"{self.name(t)} was given mutex \"{name}\", and sleeps: nobody woke it"
+                for t, name, owner in self.mutex_waits() if t == owner]
+
     def mutex_cycle(self):
         """A line for each thread of a ring of waiting threads, or None."""
-        waits = {t: (name, owner) for t, name, owner in self.mutex_waits()}
+        waits = {t: (name, owner) for t, name, owner in self.mutex_waits() if t != owner}
         for start in waits:
             ring, t = [], start
             while t in waits and t not in ring:
@@ -372,13 +378,13 @@ def stood_still(g, kernel, lab):
 
 
 def hang(g, kernel, end):
-    before = len(g.said) + len(g.told)
-    where = samples(g, kernel) if end == "busy" else backtraces(g, kernel)
+    before, spins = len(g.said) + len(g.told), spin_waits(g, kernel)
+    where = samples(g, kernel, spins) if end == "busy" else backtraces(g, kernel)
     after = len(g.said) + len(g.told)
     if before < after > FLOOD:               # it was still talking
         return flood(g, where)
     threads = Threads(g, kernel)
-    f = deadlock(g, kernel, threads) or (busy_hang(g, kernel) if end == "busy" else idle_hang(g))
+    f = deadlock(threads.mutex_cycle() or spins) or (busy_hang(g, kernel) if end == "busy" else idle_hang(g, threads))
     f.add("where the CPUs were", where)
     f.add("threads", threads.report())
     return f
@@ -392,8 +398,7 @@ def flood(g, where):
     return f
 
 
-def deadlock(g, kernel, threads):
-    rows = threads.mutex_cycle() or spin_waits(g, kernel)
+def deadlock(rows):
     return Failure("deadlock", rows[0], [("who waits for whom", "\n".join(rows))]) if rows else None
 
 
@@ -407,19 +412,25 @@ def busy_hang(g, kernel):
     return Failure("busy-hang", who + ": this much work is never needed")
 
 
-def idle_hang(g):
-    begun = g.records().begun
+def idle_hang(g, threads):
+    given, begun = threads.given(), g.records().begun
+    if given:
+        return Failure("idle-hang", given[0])
     what = f"after observation {begun} began" if begun else \
         "before anything was asked of it" if "observe=" in g.command else "before the program ended"
     return Failure("idle-hang", f"every CPU waits, {what}, and nothing will wake them: a wakeup was lost, or never sent")
 
 
-def samples(g, kernel):
-    """Where a busy machine is, looked at a few times: the loop is what all the stacks have in common."""
+def samples(g, kernel, spins):
+    """Where a busy machine is, looked at a few times: the loop is what all the stacks have in common. Of `spins`, the CPUs that
+    wait for spinlocks, those stay that still do so every time: the others only had to wait a little."""
     syms, counts = Symbols.of(kernel), {}
     text = backtraces(g, kernel)
     for _ in range(12):
         g.resume_for(0.02)
+        if spins:
+            now = spin_waits(g, kernel)
+            spins[:] = [row for row in spins if row in now]
         for cpu in g.cpus():
             if not cpu.halted and cpu.long:
                 f = syms.function(cpu.rip) if not cpu.user else ("user code", 0)
