@@ -272,6 +272,14 @@ def test_crash_of_a_unit_is_a_line(course, monkeypatch):
     assert "start it again" in r["verdict"] and unit.finished(course, u) is None
 
 
+def test_nothing_to_judge(monkeypatch):
+    """TEST=lab4, and labs 1 to 3 are all that was built: no judge is asked, and nothing is the grader's trouble."""
+    made = argparse.Namespace(tests=lambda: {"tests": [{"name": "x", "lab": 4, "of": 3, "section": ""}]})
+    monkeypatch.setattr(unit.judge, "judge", lambda *_: 1 // 0)
+    [t], trouble, _ = unit.verdicts(made, unit.Build({1: b"", 3: b""}, [4], "a.c:1: error: no", None, 0), 0)
+    assert t["class"] == "no-build" and trouble is None and "a.c:1" in t["message"]
+
+
 def test_judges_that_stumble():
     """The solved tree has passed; a kernel over whose words the judge falls has failed."""
     t = {"name": "x", "class": "grader", "message": "grader: the judge itself failed: ValueError(1)\nthere", "passed": False}
