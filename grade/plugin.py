@@ -321,7 +321,7 @@ def pytest_runtest_makereport(item, call):
     error = call.excinfo.value if call.excinfo else None
     if isinstance(error, Failure):
         r.kind, r.longrepr = error.kind, error.text()
-    elif item.graded and isinstance(error, AssertionError):
+    elif item.graded and isinstance(error, AssertionError) and not isinstance(error, GuestError):
         r.kind = "wrong"
         r.longrepr = f"wrong: {error}" if str(error) else f"wrong: {r.longrepr}"
     elif item.graded:
