@@ -7,6 +7,7 @@ import difflib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree
@@ -160,11 +161,11 @@ class Sick:
         with open(os.path.join(self.nursery.tree, path), "a") as f:
             f.write(text)
 
-    def grade(self, *more, test="sick_*"):
+    def grade(self, *more, test="sick_*", **env):
         out = os.path.join(self.top, "out.json")
         argv = [sys.executable, "-m", "grade.run", "grade", "--no-build", "--build", self.nursery.build, "--jobs", "2",
                 "--hidden", self.hidden, "--test", test, "--json", out, *more]
-        status, text = mutants.run(argv, build.ROOT)
+        status, text = mutants.run(argv, build.ROOT, **env)
         with open(out) as f:
             return status, text, json.load(f)
 
@@ -227,6 +228,21 @@ def test_class_of_failure(graded, name):
     assert result["passed"] == (kind == "")
     for pattern in said:
         assert re.search(pattern, result["message"], re.M), f"{pattern!r} is not in\n{result['message']}"
+
+
+@pytest.mark.cost(10)
+def test_boxed(sick, graded):
+    """In the instructor's sandbox a triple fault is explained, word for word, as it is without."""
+    if not build.have("bwrap"):
+        return
+    qemu, boxed = os.path.join(sick.top, "qemu"), os.path.join(sick.top, "boxed")
+    with open(qemu, "w") as f:
+        box = os.path.join(build.ROOT, "grade/instructor/qemu_box.py")
+        f.write(f"#!/bin/sh\n: >'{boxed}'\nexec '{sys.executable}' -I -B '{box}' \"$@\"\n")
+    os.chmod(qemu, 0o755)
+    (result,) = sick.grade("--seed", "11", test="sick_triple", QEMU=qemu, ECLIPSE_QEMU=shutil.which(build.QEMU))[2]["tests"]
+    assert os.path.exists(boxed)
+    assert result["message"] == next(t["message"] for t in graded[2]["tests"] if t["name"] == "sick_triple")
 
 
 def test_points_add_up(graded):

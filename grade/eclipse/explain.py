@@ -318,6 +318,8 @@ def triple_fault(g, kernel, log):
             rows.append(f"  {VECTORS.get(v, 'vector')} ({v}), error {e:#x}" + (f" [{page_error(e)}] at {cr2:#x}" if v == 14 else "")
                         + f"  in {syms.describe(ip)}, rsp {sp:#x}")
         f.add("the chain of exceptions", "\n".join(rows + ["  and then there was no handler left: triple fault"]))
+    else:
+        f.add("the chain of exceptions", "could not be had: the run was repeated, but QEMU wrote no log of them")
     f.add("likely cause", likely_cause(g, syms, cpu, chain))
     if cpu.reg.get("CR2"):
         f.add("CR2", f"{cpu.reg['CR2']:#x}\n" + walk_text(g, cpu.reg["CR2"], cpu.reg["CR3"]))

@@ -309,7 +309,7 @@ class Run:
         raise self.with_console(explain.failure(g, build.kernel(self.lab), self.lab, wanted=ends), g)
 
     def with_console(self, failure, g):
-        g.end and failure.add("end of the console", g.console.rstrip()[-CONSOLE_SHOWN:])
+        g.end and failure.add("end of the console", g.console.strip("\n ")[-CONSOLE_SHOWN:])
         return failure
 
     # ---------------------------------------------------------------- programs
