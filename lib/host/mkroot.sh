@@ -15,6 +15,7 @@ done
 chmod 1777 "$tree/tmp"
 chmod 700 "$tree/root"
 [ $# -eq 0 ] || cp "$@" "$tree/bin/"
+[ ! -e "$tree/bin/test" ] || ln -s test "$tree/bin/["
 
 if [ -n "$BUSYBOX" ]; then
 	cp "$BUSYBOX" "$tree/usr/bin/busybox"

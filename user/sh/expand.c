@@ -1,362 +1,253 @@
-/* expand.c - from words as written to arguments; patterns and file names.
+/* expand.c - variables; words as they were written become arguments.
  *
- * Idea.       The characters of a word go one by one into a field, which becomes an argument. Each comes
- *                 LITERAL    written plainly: may be part of a pattern
- *                 SPLIT      from an unquoted $expansion: may be, too; a blank ends the field
- *                 QUOTED     from within quotes or after a \: is just itself
- *             The field is kept as a pattern, with a \ before each character that is just itself; if it has a
- *             * ? or [ besides, it is replaced by the names of the files that it matches.
+ * Idea.       The characters of a word go one by one into a field, which becomes an argument. A blank from
+ *             a $value that is not in quotes ends the field, so that one word may give several. If a field
+ *             has a * ? or [ that was not quoted, the names of the files that match take its place.
  */
 #include "user/sh/sh.h"
 
-enum origin { LITERAL, SPLIT, QUOTED, HERE };   /* HERE: in a here-document, where " is ordinary */
+/* ---- variables: a plain list, as a script has few ---- */
 
-struct field {
-	struct text text;
-	bool quoted;            /* there were quotes: it is an argument even if it is empty */
-	struct list *out;       /* where finished fields go; NULL: all is one field */
-};
+static struct var {
+	struct var *next;
+	char *text;                     /* NAME=value, as the environment has it */
+	bool exported;
+} *vars;
 
-static void expand_text(struct field *f, const char *s, const char *end, enum origin from);
-static void glob(struct list *out, const char *dir, const char *pattern);
+size_t
+name_length(const char *s)
+{
+	size_t n = 0;
+
+	while (isalnum((unsigned char)s[n]) || s[n] == '_')
+		n++;
+	return isdigit((unsigned char)*s) ? 0 : n;
+}
+
+/* The variable whose name is s[0...n). */
+static struct var *
+var_find(const char *s, size_t n)
+{
+	struct var *v = vars;
+
+	while (v && (strncmp(v->text, s, n) != 0 || v->text[n] != '='))
+		v = v->next;
+	return v;
+}
+
+const char *
+var_get(const char *name)
+{
+	static char number[12];
+	struct var *v = var_find(name, strlen(name));
+
+	if (isdigit((unsigned char)*name))
+		return atoi(name) < arg_count ? args[atoi(name)] : "";
+	if (!strchr("?$#!", *name))
+		return v ? v->text + strlen(name) + 1 : "";
+	sprintf(number, "%d", *name == '?' ? last_status : *name == '$' ? shell_pid : *name == '#' ? arg_count - 1 :
+		last_background);
+	return number;
+}
+
+void
+var_assign(const char *text, bool export)
+{
+	size_t n = name_length(text);
+	struct var *v = var_find(text, n);
+	char *copy;
+
+	if (n == 0 || text[n] != '=')
+		fail("not a variable's name: %s", text);
+	if (strncmp(text, "IFS=", 4) == 0)
+		unsupported("IFS");
+	copy = strdup(text);
+	if (!v && (v = calloc(1, sizeof *v)) != NULL) {
+		v->next = vars;
+		vars = v;
+	}
+	if (!v || !copy)
+		fail("out of memory");
+	free(v->text);
+	v->text = copy;
+	v->exported |= export;
+}
+
+char **
+var_environment(void)
+{
+	struct buf env = buf_new();
+
+	for (struct var *v = vars; v; v = v->next) {
+		if (v->exported)
+			buf_add(&env, &v->text, sizeof v->text);
+	}
+	return (char **)env.s;
+}
 
 /* ---- fields ---- */
 
-static char *
-unescape(const char *s, size_t n)
-{
-	char *t = mem_string(s, n), *d = t;
+struct field {
+	struct buf text;
+	struct buf pattern;             /* the same, but with a \ before what was quoted */
+	bool is_pattern;                /* it has a * ? or [ that was not quoted */
+	bool quoted;                    /* there were quotes: it is an argument even if it is empty */
+	struct buf *out;                /* the list for finished fields; NULL: all is one field */
+};
 
-	for (const char *p = t; *p; p++) {
-		p += *p == '\\' && p[1];
-		*d++ = *p;
-	}
-	*d = 0;
-	return t;
-}
-
-/* Is there a * ? or [ in s[0...n) that is not just itself? */
-static bool
-has_pattern(const char *s, size_t n)
+static struct field
+field_new(struct buf *out)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (strchr("*?[", s[i]))
-			return true;
-		i += s[i] == '\\';
-	}
-	return false;
-}
-
-static int
-compare_strings(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
+	return (struct field){ .text = buf_new(), .pattern = buf_new(), .out = out };
 }
 
 /* The field is complete: make it an argument, or as many as there are files that it matches. */
 static void
-field_end(struct field *f, bool even_empty)
+field_end(struct field *f)
 {
-	int before = f->out->n;
+	glob_t files = { 0, NULL };
+	char *s;
 
-	if (f->text.n > 0 || f->quoted || even_empty) {
-		if (has_pattern(f->text.s, f->text.n))
-			glob(f->out, "", f->text.s);
-		if (f->out->n == before)
-			list_add(f->out, unescape(f->text.s, f->text.n));
-		qsort(f->out->items + before, f->out->n - before, sizeof(char *), compare_strings);
+	if (f->is_pattern)
+		glob(f->pattern.s, 0, NULL, &files);
+	for (size_t i = 0; i < files.gl_pathc; i++) {
+		s = mem_string(files.gl_pathv[i], strlen(files.gl_pathv[i]));
+		buf_add(f->out, &s, sizeof s);
 	}
-	f->text = (struct text){ "", 0, 0 };
-	f->quoted = false;
+	if (files.gl_pathc == 0 && (f->text.n > 0 || f->quoted))
+		buf_add(f->out, &f->text.s, sizeof f->text.s);
+	globfree(&files);
+	*f = field_new(f->out);
 }
 
 static void
-put(struct field *f, char c, enum origin from)
+put(struct field *f, char c, bool quoted)
 {
-	if (from == SPLIT && f->out && strchr(var_get("IFS") ? var_get("IFS") : " \t\n", c)) {
-		field_end(f, !isspace((unsigned char)c));
-		return;
-	}
-	if (from >= QUOTED || c == '\\')
-		text_put(&f->text, '\\');
-	text_put(&f->text, c);
+	if (quoted || c == '\\')
+		buf_add(&f->pattern, "\\", 1);
+	buf_add(&f->pattern, &c, 1);
+	buf_add(&f->text, &c, 1);
+	f->is_pattern |= !quoted && strchr("*?[", c);
 }
 
-/* What an expansion yields: split unless it is quoted. */
+/* What a $ yields: it is split at blanks, unless it was quoted. */
 static void
-put_value(struct field *f, const char *s, enum origin from)
+put_value(struct field *f, const char *s, bool quoted)
 {
-	while (s && *s)
-		put(f, *s++, from == LITERAL ? SPLIT : from);
-}
-
-/* $@ and $*: within quotes $@ remains as many arguments as there are. */
-static void
-put_args(struct field *f, char which, enum origin from)
-{
-	if (args.count == 0)
-		f->quoted = false;
-	for (int i = 0; i < args.count; i++) {
-		if (i > 0 && f->out && (which == '@' || from < QUOTED))
-			field_end(f, from >= QUOTED);
-		else if (i > 0)
-			put(f, ' ', from);
-		f->quoted |= from >= QUOTED;
-		put_value(f, args.list[i], from);
+	for (; *s; s++) {
+		if (!quoted && f->out && isspace((unsigned char)*s))
+			field_end(f);
+		else
+			put(f, *s, quoted);
 	}
 }
 
-/* ---- $ ---- */
-
-/* Cut off what the pattern matches: op is # ## % or %%. */
-static const char *
-value_trim(const char *value, const char *op)
-{
-	bool longest = op[1] == op[0];
-	char *pattern = expand_pattern(op + 1 + longest);
-	size_t n = strlen(value);
-
-	for (size_t i = 0; i <= n; i++) {
-		size_t k = (*op == '#') == longest ? n - i : i;         /* where to cut */
-
-		if (pattern_match(pattern, *op == '#' ? mem_string(value, k) : value + k))
-			return *op == '#' ? value + k : mem_string(value, k);
-	}
-	return value;
-}
-
-/* How long is the variable's or parameter's name at s? Only in braces is $10 more than $1 and a 0. */
-static size_t
-param_length(const char *s, bool braces)
-{
-	size_t n = name_length(s);
-
-	if (n == 0 && isdigit((unsigned char)*s) && braces)
-		return strspn(s, "0123456789");
-	return n > 0 ? n : *s && strchr("0123456789?$#!-@*", *s) ? 1 : 0;
-}
-
-/* What is in ${...}: name, #name, or a name, an operator and a word. */
+/* $@ and $*: within quotes, $@ remains as many arguments as there are. */
 static void
-expand_braces(struct field *f, const char *s, enum origin from)
+put_args(struct field *f, bool keep, bool quoted)
 {
-	bool length = *s == '#' && s[1], colon, set;
-	size_t n = param_length(s + length, true);
-	char *name = mem_string(s + length, n);
-	const char *op = s + length + n, *word, *value = var_get(name);
-
-	colon = *op == ':';
-	op += colon;
-	word = op + (*op != 0);
-	set = value && (*value || !colon);
-	if (n == 0 || (*op && !strchr("-+=?#%", *op)))
-		fail(2, "bad substitution: ${%s}", s);
-	if (*op == '=' && !set)
-		var_set(name, expand_string(word));
-	if (*op == '?' && !set)
-		fail(1, "%s: %s", name, *word ? expand_string(word) : "parameter not set");
-	if (length)
-		put_value(f, decimal(value ? strlen(value) : 0), from);
-	else if (*name == '@' || *name == '*')
-		put_args(f, *name, from);
-	else if ((*op == '-' && !set) || (*op == '+' && set))
-		expand_text(f, word, word + strlen(word), from == LITERAL ? SPLIT : from);
-	else if (*op == '#' || *op == '%')
-		put_value(f, value ? value_trim(value, op) : NULL, from);
-	else if (*op != '+')
-		put_value(f, var_get(name), from);
+	f->quoted &= !keep || arg_count > 1;
+	for (int i = 1; i < arg_count; i++) {
+		if (i > 1 && keep && f->out)
+			field_end(f);
+		else if (i > 1)
+			put_value(f, " ", quoted);
+		f->quoted |= quoted;
+		put_value(f, args[i], quoted);
+	}
 }
+
+/* ---- words ---- */
 
 /* The expansion at s, which is a $. Returns: what comes behind it. */
 static const char *
-expand_dollar(struct field *f, const char *s, enum origin from)
+expand_dollar(struct field *f, const char *s, bool quoted)
 {
-	const char *end = skip(s);
-	size_t n = param_length(s + 1, false);
+	bool braces = s[1] == '{';
+	const char *name = s + 1 + braces;
+	size_t n = name_length(name);
 
-	if (s[1] == '(' && s[2] == '(' && end[-2] == ')') {
-		put_value(f, decimal(arith(expand_here(mem_string(s + 3, end - s - 5)))), from);
-	} else if (s[1] == '(') {
-		put_value(f, capture(mem_string(s + 2, end - s - 3)), from);
-	} else if (s[1] == '{') {
-		expand_braces(f, mem_string(s + 2, end - s - 3), from);
-	} else if (s[1] == '@' || s[1] == '*') {
-		put_args(f, s[1], from);
-		end = s + 2;
-	} else if (n > 0) {
-		put_value(f, var_get(mem_string(s + 1, n)), from);
-		end = s + 1 + n;
-	} else {
-		put(f, '$', from);
+	if (s[1] == '(' && s[2] == '(')
+		unsupported("$((...))");
+	if (s[1] == '(') {
+		put_value(f, run_captured(mem_string(s + 2, skip(s) - s - 3)), quoted);
+		return skip(s);
 	}
-	return end;
+	if (n == 0)
+		n = *name && strchr("0123456789?$#!@*", *name) ? 1 : 0;
+	if (braces && (n == 0 || name[n] != '}'))
+		unsupported("%.*s}", (int)strcspn(s, "}"), s);
+	if (n == 0)
+		put(f, '$', quoted);
+	else if (*name == '@' || *name == '*')
+		put_args(f, *name == '@' && quoted, quoted);
+	else
+		put_value(f, var_get(mem_string(name, n)), quoted);
+	return name + n + braces;
 }
 
-/* `command`, from s to end: the old form of $(command); a \ before ` \ and $ is no part of the command. */
-static char *
-backquoted(const char *s, const char *end)
-{
-	struct text t = { "", 0, 0 };
-
-	for (s++; s < end - 1; s++) {
-		s += *s == '\\' && strchr("`\\$", s[1]);
-		text_put(&t, *s);
-	}
-	return capture(t.s);
-}
-
-/* Expand the text from s to end into the field. */
+/* Expand the text from s to end into the field. quoted: it is between "". */
 static void
-expand_text(struct field *f, const char *s, const char *end, enum origin from)
+expand_text(struct field *f, const char *s, const char *end, bool quoted)
 {
-	if (*s == '~' && from == LITERAL && (s[1] == '/' || s + 1 == end) && f->text.n == 0) {
-		put_value(f, var_get("HOME"), QUOTED);
-		s++;
-	}
 	while (s < end) {
-		const char *start = s;
+		const char *from = s;
 
-		if (*s == '$') {
-			s = expand_dollar(f, s, from);
-		} else if (*s == '`') {
-			s = skip(s);
-			put_value(f, backquoted(start, s), from);
-		} else if ((*s == '"' && from != HERE) || (*s == '\'' && from < QUOTED)) {
+		if (*s == '`') {
+			unsupported("`...`");
+		} else if (*s == '$') {
+			s = expand_dollar(f, s, quoted);
+		} else if (*s == '\\') {
+			if (quoted && !strchr("$`\"\\\n", s[1]))
+				put(f, '\\', true);     /* between "", it is a \ before anything else */
+			if (s[1] != '\n')               /* there the line only went on */
+				put(f, s[1], true);
+			s += 2;
+		} else if (!quoted && (*s == '"' || *s == '\'')) {
 			s = skip(s);
 			f->quoted = true;
-			if (*start == '"')
-				expand_text(f, start + 1, s - 1, QUOTED);
+			if (*from == '"')
+				expand_text(f, from + 1, s - 1, true);
 			else
-				while (++start < s - 1)
-					put(f, *start, QUOTED);
-		} else if (*s == '\\' && (from < QUOTED || strchr(from == HERE ? "$`\\\n" : "$`\"\\\n", s[1]))) {
-			if (s[1] != '\n')
-				put(f, s[1] ? s[1] : '\\', QUOTED);
-			s += s[1] ? 2 : 1;
+				while (++from < s - 1)
+					put(f, *from, true);
 		} else {
-			put(f, *s++, from);
+			put(f, *s++, quoted);
 		}
 	}
 }
 
-/* ---- what others call ---- */
-
-char **
-expand_words(struct word *w, int *count)
+static void
+expand_word(struct field *f, const char *text)
 {
-	struct list out = { mem_alloc(sizeof(char *)), 0, 0 };
-
-	for (; w; w = w->next) {
-		struct field f = { { "", 0, 0 }, false, &out };
-
-		expand_text(&f, w->text, w->text + strlen(w->text), LITERAL);
-		field_end(&f, false);
+	if (*text == '~' && (text[1] == '/' || !text[1])) {
+		put_value(f, var_get("HOME"), true);
+		text++;
 	}
-	*count = out.n;
-	return out.items;
+	expand_text(f, text, text + strlen(text), false);
 }
 
-char *
-expand_pattern(const char *text)
+char **
+expand_words(struct word *w)
 {
-	struct field f = { { "", 0, 0 }, false, NULL };
+	struct buf out = buf_new();
 
-	expand_text(&f, text, text + strlen(text), LITERAL);
-	return f.text.s;
+	for (; w; w = w->next) {
+		struct field f = field_new(&out);
+
+		if (w->op)                      /* a redirection or assignment */
+			continue;
+		expand_word(&f, w->text);
+		field_end(&f);
+	}
+	return (char **)out.s;
 }
 
 char *
 expand_string(const char *text)
 {
-	char *pattern = expand_pattern(text);
+	struct field f = field_new(NULL);
 
-	return unescape(pattern, strlen(pattern));
-}
-
-char *
-expand_here(const char *text)
-{
-	struct field f = { { "", 0, 0 }, false, NULL };
-
-	expand_text(&f, text, text + strlen(text), HERE);
-	return unescape(f.text.s, f.text.n);
-}
-
-/* ---- patterns and file names ---- */
-
-/* Does c match the first element of the pattern? Returns: what follows the element; NULL if not. */
-static const char *
-element_match(const char *p, unsigned char c)
-{
-	bool negate = p[1] == '!' || p[1] == '^', found = false;
-	const char *q = p + 1 + negate;
-
-	if (*p == '?')
-		return p + 1;
-	if (*p == '[') {
-		for (bool first = true; *q && (first || *q != ']'); first = false) {
-			unsigned char low, high;
-
-			q += *q == '\\' && q[1];
-			low = high = *q++;
-			if (*q == '-' && q[1] && q[1] != ']') {
-				high = q[1];
-				q += 2;
-			}
-			found |= low <= c && c <= high;
-		}
-		if (*q)                         /* else a [ that is never closed is just itself */
-			return found != negate ? q + 1 : NULL;
-	}
-	p += *p == '\\' && p[1];
-	return *p && (unsigned char)*p == c ? p + 1 : NULL;
-}
-
-/* Does the pattern match all of s? To let the last * take more is enough: an earlier one could not help. */
-bool
-pattern_match(const char *p, const char *s)
-{
-	const char *star = NULL, *taken = s, *next;
-
-	while (*s) {
-		if (*p == '*') {
-			star = ++p;
-			taken = s;
-		} else if ((next = element_match(p, *s)) != NULL) {
-			p = next;
-			s++;
-		} else if (star) {
-			p = star;
-			s = ++taken;
-		} else {
-			return false;
-		}
-	}
-	return !p[strspn(p, "*")];
-}
-
-/* Add all files that the pattern names, in the directory `dir`, which is "" or ends in '/'. */
-static void
-glob(struct list *out, const char *dir, const char *pattern)
-{
-	size_t n = strcspn(pattern, "/"), slashes = strspn(pattern + n, "/");
-	const char *rest = pattern + n + slashes;
-	char *name = mem_string(pattern, n), *slash = mem_string(pattern + n, slashes), *path;
-	bool plain = !has_pattern(name, n);
-	DIR *d = plain ? NULL : opendir(*dir ? dir : ".");
-	struct dirent *e;
-
-	while (plain || (d && (e = readdir(d)) != NULL)) {
-		if (!plain && ((*e->d_name == '.' && *name != '.') || !pattern_match(name, e->d_name)))
-			continue;
-		path = join(dir, plain ? unescape(name, n) : e->d_name, slash);
-		if (*rest)
-			glob(out, path, rest);
-		else if (!plain || access(path, F_OK) == 0)
-			list_add(out, path);
-		if (plain)
-			break;
-	}
-	if (d)
-		closedir(d);
+	expand_word(&f, text);
+	return f.text.s;
 }
