@@ -211,7 +211,7 @@ SAYS = {
     "given": ("idle-hang", [r'^idle-hang: taker/\d+ was given mutex "fault a", and sleeps: nobody woke it']),
     "idt": ("triple-fault", ["invalid opcode \\(6\\)", "interrupt descriptor table is empty", "observe_sick_idt_"]),
     "null": ("panic", ["page fault", "observe_sick_null_"]),
-    "sleep": ("idle-hang", ["a wakeup was lost", "after observation sick_sleep began", "thread boot/", "observe_sick_sleep_", "last trace events", r"switch from thread \d+ to \d+"]),
+    "sleep": ("idle-hang", ["a wakeup was lost", "after observation sick_sleep began", "thread boot/", "observe_sick_sleep_", "last trace events", r"switch from \S+ to \S+/\d+"]),
 }
 
 

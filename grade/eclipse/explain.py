@@ -5,6 +5,7 @@ Idea.       The machine is paused, so all can be read: the CPUs' registers, the 
             of its panic is shown.
 """
 
+import itertools
 import os
 import re
 
@@ -56,14 +57,17 @@ def program_symbols(g):
 
 
 def name_frames(syms, addrs, user=False):
+    """A row for each frame; a recursion's frames are one."""
     rows = []
     if syms:
         syms.look_up(addrs)
-    for a in addrs:
+    for a, again in ((a, len(list(same))) for a, same in itertools.groupby(addrs)):
         if syms is None or (syms.function(a) is None and rows):
             rows.append(f"  {a:016x}")
         else:
             rows.append(f"  {a:016x}  {syms.describe(a)}" + ("  (user)" if user else ""))
+        if again > 1:
+            rows.append(f"  {'':16}  ... {again - 1} times more" + (", and on" if a == addrs[-1] else ""))
     return rows
 
 
@@ -142,16 +146,19 @@ class Threads:
             return []
 
     def report(self):
-        states = ("ready", "running", "sleeping", "dead")
-        out = []
+        """Threads that are at the same place are shown together."""
+        states, groups = ("ready", "running", "sleeping", "dead"), {}
         for t in self.all[:40]:
             try:
                 state = self.field(t, "state")
-                out.append(f"thread {self.name(t)}: {states[state] if state < 4 else state}")
-                if state in (0, 2):
-                    out += name_frames(self.syms, self.chain(t)[:8])
+                chain = self.chain(t)[:8] if state in (0, 2) else []
+                groups.setdefault((states[state] if state < 4 else str(state), tuple(chain)), []).append(self.name(t))
             except LookupError:
-                out.append(f"thread at {t:#x}: unreadable")
+                groups.setdefault(("unreadable", ()), []).append(f"{t:#x}")
+        out = []
+        for (state, chain), names in groups.items():
+            out.append(f"thread{'s' * (len(names) > 1)} {', '.join(names)}: {state}")
+            out += name_frames(self.syms, chain)
         return "\n".join(out)
 
     def mutex_waits(self):
@@ -282,6 +289,9 @@ def likely_cause(g, syms, cpu, chain):
         return "the interrupt descriptor table is empty (limit 0): an exception came before lab 3's table was loaded, or it was lost"
     if not mapped(g, base, cr3):
         return f"the interrupt descriptor table at {base:#x} is not mapped: no exception can be handled any more"
+    stack = double_fault_stack(g, cpu) if any(e[0] == 8 for e in chain) else None
+    if stack is not None and not mapped(g, stack - 8, cr3):
+        return f"the double fault was to be told on the stack that ends at {stack:#x}, and nothing is mapped there: look at the TSS"
     if not mapped(g, rsp - 8, cr3) or (first and first[0] == 14 and abs(first[5] - rsp) < 8192 and not mapped(g, first[5], cr3)):
         return "the stack has run into an unmapped page: a recursion without end, too large a local variable, or a wrong stack pointer"
     if syms.function(cpu.rip) is None and not cpu.user:
@@ -302,6 +312,16 @@ def gate_of(g, base, vector, cr3):
     except LookupError:
         return None
     return int.from_bytes(d[0:2], "little") | int.from_bytes(d[6:8], "little") << 16 | int.from_bytes(d[8:12], "little") << 32
+
+
+def double_fault_stack(g, cpu):
+    """The end of the stack that the TSS has for double faults, or None when their gate names none, or it cannot be read."""
+    m = re.search(r"TR =[0-9a-f]+ ([0-9a-f]+)", cpu.text)
+    try:
+        number = g.read(cpu.idt[0] + 8 * 16 + 4, 1, cpu.reg["CR3"])[0] & 7
+        return g.number(int(m[1], 16) + 0x1c + 8 * number, 8, cpu.reg["CR3"]) if m and number else None
+    except LookupError:
+        return None
 
 
 def triple_fault(g, kernel, log):
@@ -361,7 +381,9 @@ def not_written(g, kernel):
 
 def trace_text(g, kernel):
     """The last events of the kernel's trace ring, if it has one."""
-    return trace.text(g, kernel)
+    threads = Threads(g, kernel)
+    names = {name.rpartition("/")[2]: name for name in map(threads.name, threads.all) if "/" in name}
+    return trace.text(g, kernel, {int(tid): name for tid, name in names.items()})
 
 
 def stood_still(g, kernel, lab):

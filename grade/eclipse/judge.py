@@ -228,6 +228,12 @@ def first_difference(got, want):
     return ["expected " + show(want), "seen     " + show(got)]
 
 
+def worth_reading(console):
+    """Without the list of what this kernel has and lacks, and without the panic's backtrace, which we show with lines."""
+    text = re.sub(r"^ +(?:has|lacks) +\d+ \w+: .*\n", "", console, flags=re.M)
+    return re.sub(r"^ *backtrace:\n(?: +[0-9a-f]{16} .*\n)+", "", text, flags=re.M).strip("\n ")
+
+
 class Run:
     """One test's run. See the top of this file."""
 
@@ -309,7 +315,8 @@ class Run:
         raise self.with_console(explain.failure(g, build.kernel(self.lab), self.lab, wanted=ends), g)
 
     def with_console(self, failure, g):
-        g.end and failure.add("end of the console", g.console.strip("\n ")[-CONSOLE_SHOWN:])
+        if g.end:
+            failure.add("end of the console", worth_reading(g.console)[-CONSOLE_SHOWN:])
         return failure
 
     # ---------------------------------------------------------------- programs

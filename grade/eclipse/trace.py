@@ -3,7 +3,7 @@
 from grade.eclipse.symbols import Symbols
 
 NEVENT, EVENT, NCPU = 32, 32, 8
-SHOWN = 14
+SHOWN = 12
 
 
 def events(g, kernel):
@@ -27,9 +27,9 @@ def events(g, kernel):
     return sorted(out)
 
 
-def sentence(syms, what, a, b):
+def sentence(syms, names, what, a, b):
     if what == "switch":
-        return f"switch from thread {a} to {b}"
+        return f"switch from {names.get(a, f'thread {a}')} to {names.get(b, f'thread {b}')}"
     if what == "page fault":
         return f"page fault at {a:#x} in {syms.describe(b)}"
     if what == "trap":
@@ -37,9 +37,14 @@ def sentence(syms, what, a, b):
     return f"{what} {a:#x} {b:#x}"
 
 
-def text(g, kernel):
-    found = events(g, kernel)[-SHOWN:]
-    if not found:
-        return ""
-    syms, last = Symbols.of(kernel), found[-1][0]
-    return "\n".join(f"  {tsc - last:>12} cycles  cpu {cpu}  {sentence(syms, what, a, b)}" for tsc, cpu, what, a, b in found)
+def text(g, kernel, names):
+    """`names`: {number of a thread: its name}. What happens again and again is said once, with its last time."""
+    syms, rows = Symbols.of(kernel), []
+    for tsc, cpu, what, a, b in events(g, kernel):
+        said = f"cpu {cpu}  {sentence(syms, {0: 'idle', **names}, what, a, b)}"
+        if rows and rows[-1][1] == said:
+            rows[-1] = tsc, said, rows[-1][2] + 1
+        else:
+            rows.append((tsc, said, 1))
+    return "\n".join(f"  {tsc - rows[-1][0]:>12} cycles  {said}" + (f", the last of {n} times" if n > 1 else "")
+                     for tsc, said, n in rows[-SHOWN:])
