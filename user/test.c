@@ -1,7 +1,7 @@
 /* test CONDITION, [ CONDITION ] - end with status 0 if it is true, 1 if it is not, 2 if it is none.
  *
- * CONDITION: STRING, -n STRING, -z STRING, -e -f -d -L -p -c -b -s -r -w -x FILE, -t DESCRIPTOR, A = B, A != B,
- *            M -eq -ne -lt -le -gt -ge N, ! CONDITION. The shell's `if [ a = b ]` runs this program.
+ * CONDITION: STRING, -n STRING, -z STRING, -e -f -d -L -p -c -b -s -r -w -x FILE, -t DESCRIPTOR, A = B,
+ *            A != B, M -eq -ne -lt -le -gt -ge N, ! CONDITION. The shell's `if [ a = b ]` runs this program.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,9 +89,9 @@ test_words(char **words, int n)
 int
 main(int argc, char **argv)
 {
-	const char *name = argv[0];
+	size_t n = strlen(argv[0]);
 
-	if (strcmp(name + strlen(name) - (*name != 0), "[") == 0 && strcmp(argv[--argc], "]") != 0)
+	if (n > 0 && argv[0][n - 1] == '[' && strcmp(argv[--argc], "]") != 0)
 		return complain("missing", "]");
 	return test_words(argv + 1, argc - 1);
 }

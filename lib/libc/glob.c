@@ -77,8 +77,8 @@ path_add(glob_t *g, const char *a, const char *b, const char *c)
 	return true;
 }
 
-/* Add what the first part of the pattern, up to its slashes, matches in the directory `dir`, which is "" or ends in
- * a slash, with these slashes. Returns: false without memory. */
+/* Add what the first part of the pattern, n characters up to its slashes, matches in the directory `dir`, which
+ * is "" or ends in a slash, with these slashes. Returns: false without memory. */
 static bool
 part_match(glob_t *g, const char *dir, const char *pattern, size_t n)
 {

@@ -108,7 +108,7 @@ field_end(struct field *f)
 	glob_t files = { 0, NULL };
 	char *s;
 
-	if (f->is_pattern)
+	if (f->is_pattern && strcmp(f->text.s, "[") != 0)       /* that is a program */
 		glob(f->pattern.s, 0, NULL, &files);
 	for (size_t i = 0; i < files.gl_pathc; i++) {
 		s = mem_string(files.gl_pathv[i], strlen(files.gl_pathv[i]));

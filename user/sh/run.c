@@ -300,7 +300,7 @@ run_simple(struct node *n, bool child)
 static int run_kind(struct node *n, bool child);
 
 /* In a child: run the tree, and nothing else. Of a pipeline, where the output of each command is the input of
- * the next, all but the last are forked; this process becomes the last, and has its end and status. */
+ * the next, all but the last are forked; this process becomes the last, and the shell waits for no other. */
 static _Noreturn void
 run_child(struct node *n)
 {
