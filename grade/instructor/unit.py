@@ -27,6 +27,7 @@ def clean(text, most=LOG):
     """What a compiler or a machine said, for a report: no control characters, no repeated lines, not too
     long."""
     lines, seen = [], set()
+    text = text.replace(courses.ROOT + "/", "")
     for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).split("\n"):
         line = shown(line.replace("\t", "    "), 400)
         if line.strip() and line not in seen:
