@@ -1,6 +1,6 @@
 /* main.c - a shell: where it starts, its memory, its errors.
  *
- * Idea.       characters --parse.c--> tree --run.c--> processes, which job.c waits for.
+ * Idea.       characters --parse.c--> tree --run.c--> processes.
  *             On the way expand.c makes arguments of a command's words, with the variables' values; run.c
  *             also has the jobs, and here are the builtins. Read in that order.
  *             Memory is one array, filled from the start: when a command has run, all that was made for it is
