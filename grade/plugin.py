@@ -1,11 +1,12 @@
 """The pytest plugin of `make grade` and `make test`: who runs when, points, a line per test, the score at the end.
 
-Idea.       pytest collects; then each test runs in a process of its own, forked from the one that has collected everything, so that
-            nothing is imported twice and no test can spoil another. A test starts when those that it needs have passed. If one of
-            them has not, it is not run: "skipped: needs page_alloc" - one missing foundation is one red line.
-            A lab's tests (labs/NN-name/test_*.py) have their points in lab.toml; other tests say what they are worth by marks:
-            @pytest.mark.points(n) (1 otherwise), lab(n) (0: none), cost(n) (seconds, roughly: long ones first),
-            xdist_group(name) (tests of one group share a process, and so do tests that share a fixture of their module).
+Idea.       pytest collects; then each test runs in a process of its own, forked from the one that has collected
+            everything, so that nothing is imported twice and no test can spoil another. A test starts when those that
+            it needs have passed. If one of them has not, it is not run: "skipped: needs page_alloc" - one missing
+            foundation is one red line. A lab's tests (labs/NN-name/test_*.py) have their points in lab.toml; other
+            tests say what they are worth by marks: @pytest.mark.points(n) (1 otherwise), lab(n) (0: none), cost(n)
+            (seconds, roughly: long ones first), xdist_group(name) (tests of one group share a process, and so do tests
+            that share a fixture of their module).
 Invariants. I1 every test that was chosen has one result, also when its process dies or does not end.
             I2 skipping is for missing foundations only: whatever else pytest calls skipped has failed.
 """
@@ -178,7 +179,8 @@ class Pool:
     def missing(self, unit):
         """What it needs and will not get: (names, still to be waited for)."""
         needs = unit.needs & self.chosen
-        return [n for n in unit.needs if self.state.get(n) in ("failed", "skipped")], any(n not in self.state for n in needs)
+        gone = [n for n in unit.needs if self.state.get(n) in ("failed", "skipped")]
+        return gone, any(n not in self.state for n in needs)
 
     def start_some(self):
         progress = True
@@ -245,7 +247,8 @@ class Pool:
             late = time.monotonic() - unit.began > TEST_WALL
             why = "did not end" if late else f"died (status {os.waitstatus_to_exitcode(status)})"
             self.take(unit, {"at": unit.items.index(item), "outcome": "failed", "kind": "grader",
-                             "text": f"grader: the process of the test {why}", "seconds": time.monotonic() - unit.began})
+                             "text": f"grader: the process of the test {why}",
+                             "seconds": time.monotonic() - unit.began})
 
     def take(self, unit, r):
         item = unit.items[r["at"]]

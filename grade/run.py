@@ -10,7 +10,8 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # make hands its command-line variables down in the environment; a make that a test runs elsewhere must not see them.
-OURS = ("B", "LAB", "TEST", "JOBS", "JSON", "JUNIT", "GRADESCOPE", "MARKDOWN", "HIDDEN", "SEED", "T", "ROOTFS", "IMG", "V",
+OURS = ("B", "LAB", "TEST", "JOBS", "JSON", "JUNIT", "GRADESCOPE", "MARKDOWN", "HIDDEN", "SEED", "T", "ROOTFS", "IMG",
+        "V",
         "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")
 
 

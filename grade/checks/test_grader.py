@@ -1,6 +1,7 @@
 """The grader itself: every way to fail gets its class and an explanation, and what it writes can be read.
 
-The kernels are built from a copy of the tree in which observations misbehave on purpose; their judges come as HIDDEN tests.
+The kernels are built from a copy of the tree in which observations misbehave on purpose; their judges come as HIDDEN
+tests.
 """
 
 import difflib
@@ -29,7 +30,13 @@ OBSERVE(1, sick_busy) { for (;;) asm volatile("pause"); }
 OBSERVE(1, sick_stop) { for (;;) asm volatile("cli; hlt"); }
 OBSERVE(1, sick_flood) { for (;;) kprintf("and so on, and so on, and so on, and so on\n"); }
 OBSERVE(1, sick_tale) { for (;;) observe("and so on, and so on"); }
-OBSERVE(1, sick_late) { for (int i = 0; i < 2000; i++) observe("and so on, and so on"); for (;;) asm volatile("pause"); }
+OBSERVE(1, sick_late)
+{
+	for (int i = 0; i < 2000; i++)
+		observe("and so on, and so on");
+	for (;;)
+		asm volatile("pause");
+}
 OBSERVE(1, sick_todo) { lab_todo(1, "sick_body", "labs/01-boot"); }
 OBSERVE(1, sick_garbled) { outb(0xe9, 'x'); outb(0xe9, '\n'); }
 OBSERVE(1, sick_exit) { debug_exit(DEBUG_EXIT_OK); observe("still here"); }
@@ -125,7 +132,8 @@ def judges(names, ends=""):
 
 
 QUICK = ", instructions=60_000_000, cpu_limit=3"
-BOOTED = ["triple", "panic", "busy", "stop", "flood", "tale", "late", "todo", "garbled", "exit", "reset", "self", "spin"]
+BOOTED = ["triple", "panic", "busy", "stop", "flood", "tale", "late", "todo", "garbled", "exit", "reset", "self",
+          "spin"]
 PROCS = ["ring", "given", "idt", "null", "sleep"]
 
 
@@ -185,16 +193,21 @@ def graded(sick):
 # what: (class, what the text must say)
 SAYS = {
     "none": ("", []),
-    "wrong": ("wrong", [r"^wrong: what was told", r"number 1 of 2", r"expected random 1000001", r"seen     random \d+"]),
+    "wrong": ("wrong", [r"^wrong: what was told", r"number 1 of 2", r"expected random 1000001",
+                        r"seen     random \d+"]),
     "unknown": ("grader", ["no observation called sick_that_is_not_there"]),
     "judge": ("grader", ["the judge itself failed", "nothing_like_this"]),
     "needy": ("skipped", ["^skipped: needs sick_panic$"]),
     "needier": ("skipped", ["^skipped: needs sick_needy$"]),
-    "panic": ("panic", [r"^panic: \S+observe_boot\.c:\d+: nobody expects 42", r"panic_at\+0x\w+ \(kern/boot/panic\.c:\d+",
+    "panic": ("panic", [r"^panic: \S+observe_boot\.c:\d+: nobody expects 42",
+                        r"panic_at\+0x\w+ \(kern/boot/panic\.c:\d+",
                         r"observe_sick_panic_\+0x\w+ \(kern/boot/observe_boot\.c:\d+", "hint: read what it says",
-                        r'read: .*README.md, "7. Stories"', "make replay T=sick_panic SEED=11", "make replay-gdb T=sick_panic SEED=11"]),
-    "triple": ("triple-fault", [r"observe_sick_triple_\+0x\w+ \(kern/boot/observe_boot\.c:\d+", "page fault \\(14\\), error 0x2",
-                                "not mapped, write, kernel", "likely cause", "interrupt descriptor table is still the BIOS's", "0x7f1234567000",
+                        r'read: .*README.md, "7. Stories"', "make replay T=sick_panic SEED=11",
+                        "make replay-gdb T=sick_panic SEED=11"]),
+    "triple": ("triple-fault", [r"observe_sick_triple_\+0x\w+ \(kern/boot/observe_boot\.c:\d+",
+                                "page fault \\(14\\), error 0x2",
+                                "not mapped, write, kernel", "likely cause",
+                                "interrupt descriptor table is still the BIOS's", "0x7f1234567000",
                                 r"PML4 entry at 0x\w+: 0x0+ .*not present", "nothing is mapped there"]),
     "busy": ("busy-hang", ["runs and runs in observe_sick_busy_", r"of 12 samples: cpu 0 in observe_sick_busy_"]),
     "stop": ("idle-hang", ["halted with interrupts off", "observe_sick_stop_"]),
@@ -207,11 +220,13 @@ SAYS = {
     "reset": ("wrong", ["reset the machine"]),
     "self": ("deadlock", ["fault lock", "same lock: self-deadlock"]),
     "spin": ("deadlock", ['cpu 0 waits for spinlock "fault lock", held by nobody known', "spin_wait"]),
-    "ring": ("deadlock", ['waits for mutex "fault [ab]", which \\S+ holds', "thread other/", "mutex_wait", "mutex_lock"]),
+    "ring": ("deadlock", ['waits for mutex "fault [ab]", which \\S+ holds', "thread other/", "mutex_wait",
+                          "mutex_lock"]),
     "given": ("idle-hang", [r'^idle-hang: taker/\d+ was given mutex "fault a", and sleeps: nobody woke it']),
     "idt": ("triple-fault", ["invalid opcode \\(6\\)", "interrupt descriptor table is empty", "observe_sick_idt_"]),
     "null": ("panic", ["page fault", "observe_sick_null_"]),
-    "sleep": ("idle-hang", ["a wakeup was lost", "after observation sick_sleep began", "thread boot/", "observe_sick_sleep_", "last trace events", r"switch from \S+ to \S+/\d+"]),
+    "sleep": ("idle-hang", ["a wakeup was lost", "after observation sick_sleep began", "thread boot/",
+                            "observe_sick_sleep_", "last trace events", r"switch from \S+ to \S+/\d+"]),
 }
 
 
@@ -240,7 +255,8 @@ def test_boxed(sick, graded):
         box = os.path.join(build.ROOT, "grade/instructor/qemu_box.py")
         f.write(f"#!/bin/sh\n: >'{boxed}'\nexec '{sys.executable}' -I -B '{box}' \"$@\"\n")
     os.chmod(qemu, 0o755)
-    (result,) = sick.grade("--seed", "11", test="sick_triple", QEMU=qemu, ECLIPSE_QEMU=shutil.which(build.QEMU))[2]["tests"]
+    (result,) = sick.grade("--seed", "11", test="sick_triple", QEMU=qemu,
+                           ECLIPSE_QEMU=shutil.which(build.QEMU))[2]["tests"]
     assert os.path.exists(boxed)
     assert result["message"] == next(t["message"] for t in graded[2]["tests"] if t["name"] == "sick_triple")
 
@@ -252,7 +268,8 @@ def test_points_add_up(graded):
     want = sum({"panic": 5, "needy": 3, "needier": 4}.get(n, 1) for n in names)
     good = [n for n in names if SAYS[n][0] == ""]
     skipped = [n for n in names if SAYS[n][0] == "skipped"]
-    assert (result["total"], result["score"], result["passed"], result["skipped"]) == (want, len(good), len(good), len(skipped))
+    seen = (result["total"], result["score"], result["passed"], result["skipped"])
+    assert seen == (want, len(good), len(good), len(skipped))
     assert result["failed"] == len(names) - len(good) - len(skipped)
     assert status == 1
     assert f"Score: {len(good)}/{want}\n{len(good)} passed, {result['failed']} failed, {len(skipped)} skipped" in text
@@ -296,14 +313,16 @@ def test_same_seed_same_run(sick):
 
 @pytest.mark.cost(20)
 def test_same_seed_same_text(sick, graded):
-    """A failure says the same again, word for word, but for the trace: QEMU may serve a timer a few instructions later."""
+    """A failure says the same again, word for word, but for the trace: QEMU may serve a timer a few instructions
+    later."""
     def words(text):
         return re.sub(r"--- last trace events\n.*?(?=\n--- )", "", text, flags=re.S).splitlines()
     again = sick.grade("--seed", "11", test="sick_wrong,sick_panic,sick_idt,sick_none")[2]["tests"]
     before = {t["name"]: t["message"] for t in graded[2]["tests"]}
     for t in again:
         if words(t["message"]) != words(before[t["name"]]):
-            pytest.fail("\n".join(difflib.unified_diff(words(before[t["name"]]), words(t["message"]), lineterm="")), pytrace=False)
+            pytest.fail("\n".join(difflib.unified_diff(words(before[t["name"]]), words(t["message"]), lineterm="")),
+                        pytrace=False)
     other = sick.grade("--seed", "12", test="sick_wrong")[2]["tests"]
     assert other[0]["message"] != before["sick_wrong"]
 
@@ -339,13 +358,15 @@ def test_no_build(sick):
             f.write(sound)
     assert status == 1, text
     assert re.search(r"^FAIL .*no-build: kern/boot/ksym\.c:\d+: .*addr.* undeclared", text, re.M), text
-    assert len(re.findall(r"^FAIL", text, re.M)) == 1 and len(re.findall(r"needs a kernel of lab 1 that builds", text)) == 2, text
+    assert len(re.findall(r"^FAIL", text, re.M)) == 1, text
+    assert len(re.findall(r"needs a kernel of lab 1 that builds", text)) == 2, text
 
 
 def test_cannot_run():
     """Exit status 2: nothing was chosen, or what was asked for makes no sense."""
     for words in (["--test", "no_such_test"], ["--seed", "x"], ["--hidden", "/nowhere"]):
-        status, text = mutants.run([sys.executable, "-m", "grade.run", "grade", "--no-build", "--build", build.BUILD, *words], build.ROOT)
+        status, text = mutants.run([sys.executable, "-m", "grade.run", "grade", "--no-build", "--build", build.BUILD,
+                                    *words], build.ROOT)
         assert status == 2, (words, text)
 
 
@@ -364,7 +385,8 @@ def test_mutants_sample(tmp_path):
     harmless = tmp_path / "harmless.patch"
     with open(chosen[0].path) as f:
         body = f.read()
-    harmless.write_text("# caught by: hello\n# class: wrong\n# nothing\n--- a/kern/boot/ksym.c\n+++ b/kern/boot/ksym.c\n"
+    harmless.write_text("# caught by: hello\n# class: wrong\n# nothing\n"
+                        "--- a/kern/boot/ksym.c\n+++ b/kern/boot/ksym.c\n"
                         "@@ -1,1 +1,1 @@\n-" + open(os.path.join(build.ROOT, "kern/boot/ksym.c")).readline()
                         + "+/* ksym.c: which function is at this address?\n")
     assert body
@@ -391,7 +413,8 @@ class Pieces(Machine):
 
 
 def test_expect_waits_for_the_rest():
-    """A line that came in pieces is read whole; a prompt, which nothing follows, is seen at once; the end of all is an end of line."""
+    """A line that came in pieces is read whole; a prompt, which nothing follows, is seen at once; the end of all is an
+    end of line."""
     assert Pieces("status 1", "1\n", "more").expect(r"status (\d+)")[1] == "11"
     assert Pieces("init", "ial", "\ninit\n", "more").expect(r"^init$").start() == 8
     assert Pieces("\n# ", "typed", "more").expect(r"(?:^|\n)# \Z").end() == 3

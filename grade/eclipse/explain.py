@@ -1,8 +1,8 @@
 """What happened? A run that did not end as it should, looked at from outside: its class, where everybody was, and why.
 
 Idea.       The machine is paused, so all can be read: the CPUs' registers, the chains of stack frames, page tables, the
-            descriptor of every thread, the owners of locks. Nothing here trusts what the kernel says about itself, but the text
-            of its panic is shown.
+            descriptor of every thread, the owners of locks. Nothing here trusts what the kernel says about itself, but
+            the text of its panic is shown.
 """
 
 import itertools
@@ -20,7 +20,8 @@ FRAME_MAX = 1 << 16
 FLOOD = 32 << 10                      # who has printed so much when its time is over would have gone on
 SPINNERS = ("spin_wait", "spin_lock", "cons_lock", "record")
 VECTORS = {0: "divide error", 1: "debug", 3: "breakpoint", 4: "overflow", 5: "bound", 6: "invalid opcode",
-           7: "device not available", 8: "double fault", 10: "invalid TSS", 11: "segment not present", 12: "stack fault",
+           7: "device not available", 8: "double fault", 10: "invalid TSS", 11: "segment not present",
+           12: "stack fault",
            13: "general protection", 14: "page fault", 16: "x87 error", 17: "alignment check", 18: "machine check",
            19: "SIMD error"}
 
@@ -95,11 +96,14 @@ def backtraces(g, kernel):
 def functions(g, kernel, inlined=True):
     """The names of functions on the CPUs' stacks, and of what is inlined in them: {cpu: [names]}."""
     syms = Symbols.of(kernel)
-    chains = {cpu.number: [a for a in cpu_chain(g, cpu) if syms.function(a)] for cpu in g.cpus() if cpu.long and not cpu.user}
+    chains = {cpu.number: [a for a in cpu_chain(g, cpu) if syms.function(a)] for cpu in g.cpus()
+              if cpu.long and not cpu.user}
     if inlined:
         syms.look_up([a for chain in chains.values() for a in chain])
-    return {n: [name for a in chain for name in [*(f for f, _ in (syms.place(a) if inlined else ())), syms.function(a)[0]]]
-            for n, chain in chains.items()}
+
+    def at(a):
+        return [*(f for f, _ in (syms.place(a) if inlined else ())), syms.function(a)[0]]
+    return {n: [name for a in chain for name in at(a)] for n, chain in chains.items()}
 
 
 # ---------------------------------------------------------------- threads and locks
@@ -141,7 +145,8 @@ class Threads:
         """Where a thread that is not running left off: switch_stacks pushed six registers and its return address."""
         rsp = self.field(t, "rsp")
         try:
-            return frames(self.g, None, self.g.number(rsp + 48, 8, self.cr3) - 1, self.g.number(rsp + 40, 8, self.cr3), self.cr3)
+            return frames(self.g, None, self.g.number(rsp + 48, 8, self.cr3) - 1,
+                          self.g.number(rsp + 40, 8, self.cr3), self.cr3)
         except LookupError:
             return []
 
@@ -162,8 +167,8 @@ class Threads:
         return "\n".join(out)
 
     def mutex_waits(self):
-        """[(thread, mutex name, owner)] of threads that wait for a mutex. (Who is the owner already was given it and waits for
-        nothing but to be woken: that is no deadlock.)"""
+        """[(thread, mutex name, owner)] of threads that wait for a mutex. (Who is the owner already was given it and
+        waits for nothing but to be woken: that is no deadlock.)"""
         layout = self.layouts.struct("mutex", "kern/proc/mutex.c")
         waits = []
         for t in self.all if layout else ():
@@ -174,7 +179,8 @@ class Threads:
                     continue
                 owner = self.g.number(m + layout["owner"][0], 8, self.cr3) & ~7
                 if owner in self.all:
-                    waits.append((t, self.g.string(self.g.number(m + layout["name"][0], 8, self.cr3), 40, self.cr3), owner))
+                    name = self.g.number(m + layout["name"][0], 8, self.cr3)
+                    waits.append((t, self.g.string(name, 40, self.cr3), owner))
             except LookupError:
                 continue
         return waits
@@ -193,7 +199,8 @@ class Threads:
                 ring.append(t)
                 t = waits[t][1]
             if t == start:
-                return [f"{self.name(a)} waits for mutex \"{waits[a][0]}\", which {self.name(waits[a][1])} holds" for a in ring]
+                return [f"{self.name(a)} waits for mutex \"{waits[a][0]}\", which {self.name(waits[a][1])} holds"
+                        for a in ring]
         return None
 
 
@@ -229,7 +236,8 @@ def spin_waits(g, kernel):
         if any(n in SPINNERS for n in mine) and not cpu.halted:
             lock = spinning_on(g, kernel, cpu)
             if lock:
-                holder = f"cpu {lock[1]}" + (" itself" if lock[1] == cpu.number else "") if lock[1] is not None else "nobody known"
+                holder = "nobody known" if lock[1] is None else f"cpu {lock[1]}"
+                holder += " itself" if lock[1] == cpu.number else ""
                 out.append(f"cpu {cpu.number} waits for spinlock \"{lock[0]}\", held by {holder}")
             elif "spin_wait" in mine or "cons_lock" in mine:
                 out.append(f"cpu {cpu.number} waits for a lock in {mine[0]}")
@@ -246,7 +254,8 @@ def walk_text(g, va, cr3):
     except LookupError as e:
         return "\n".join(out + [f"  the tables lead out of memory: {e}"])
     for level, at, entry in steps:
-        bits = [w for bit, w in ((1, "present"), (2, "writable"), (4, "user"), (0x80, "large" if level != "PT" else "PAT"),
+        bits = [w for bit, w in ((1, "present"), (2, "writable"), (4, "user"),
+                                 (0x80, "large" if level != "PT" else "PAT"),
                                  (1 << 63, "no-execute")) if entry & bit]
         out.append(f"  {level:4} entry at {at:#x}: {entry:#018x}  {', '.join(bits) or 'not present'}")
     out.append("  nothing is mapped there" if pa is None else f"  physical address {pa:#x}")
@@ -258,14 +267,16 @@ def exceptions(log):
     text = log.decode("latin-1")
     at = text.rfind("Triple fault")
     text = text[:at] if at >= 0 else text
-    found = re.findall(r"^\s*\d+: v=([0-9a-f]{2}) e=([0-9a-f]{4}) i=(\d) cpl=(\d) IP=[0-9a-f]+:([0-9a-f]+) pc=\S+ SP=[0-9a-f]+:([0-9a-f]+)"
+    found = re.findall(r"^\s*\d+: v=([0-9a-f]{2}) e=([0-9a-f]{4}) i=(\d) cpl=(\d) "
+                       r"IP=[0-9a-f]+:([0-9a-f]+) pc=\S+ SP=[0-9a-f]+:([0-9a-f]+)"
                        r"(?: CR2=([0-9a-f]+))?", text, re.M)
     return [(int(v, 16), int(e, 16), int(cpl), int(ip, 16), int(sp, 16), int(cr2 or "0", 16))
             for v, e, i, cpl, ip, sp, cr2 in found if i == "0"], at >= 0
 
 
 def page_error(error):
-    return ", ".join(["protection" if error & 1 else "not mapped", "write" if error & 2 else "read" if not error & 16 else "fetch",
+    return ", ".join(["protection" if error & 1 else "not mapped",
+                      "write" if error & 2 else "read" if not error & 16 else "fetch",
                       "user" if error & 4 else "kernel"] + (["reserved bit set in an entry"] if error & 8 else []))
 
 
@@ -281,21 +292,28 @@ def likely_cause(g, syms, cpu, chain):
     cr3, rsp, cr2 = cpu.reg["CR3"], cpu.reg["RSP"], cpu.reg.get("CR2", 0)
     first = chain[0] if chain else None
     if not mapped(g, syms.address.get("text_start", 0), cr3):
-        return "the page tables in CR3 do not map the kernel itself: they were loaded before they were complete, or freed while in use"
+        return ("the page tables in CR3 do not map the kernel itself: they were loaded before they were complete, or "
+                "freed while in use")
     base, limit = cpu.idt
     if base == 0 and limit:
-        return "the interrupt descriptor table is still the BIOS's: before lab 3 loads one, every exception ends like this"
+        return ("the interrupt descriptor table is still the BIOS's: before lab 3 loads one, every exception ends "
+                "like this")
     if limit == 0:
-        return "the interrupt descriptor table is empty (limit 0): an exception came before lab 3's table was loaded, or it was lost"
+        return ("the interrupt descriptor table is empty (limit 0): an exception came before lab 3's table was loaded, "
+                "or it was lost")
     if not mapped(g, base, cr3):
         return f"the interrupt descriptor table at {base:#x} is not mapped: no exception can be handled any more"
     stack = double_fault_stack(g, cpu) if any(e[0] == 8 for e in chain) else None
     if stack is not None and not mapped(g, stack - 8, cr3):
-        return f"the double fault was to be told on the stack that ends at {stack:#x}, and nothing is mapped there: look at the TSS"
-    if not mapped(g, rsp - 8, cr3) or (first and first[0] == 14 and abs(first[5] - rsp) < 8192 and not mapped(g, first[5], cr3)):
-        return "the stack has run into an unmapped page: a recursion without end, too large a local variable, or a wrong stack pointer"
+        return (f"the double fault was to be told on the stack that ends at {stack:#x}, and nothing is mapped there: "
+                "look at the TSS")
+    if not mapped(g, rsp - 8, cr3) or (first and first[0] == 14 and abs(first[5] - rsp) < 8192
+                                       and not mapped(g, first[5], cr3)):
+        return ("the stack has run into an unmapped page: a recursion without end, too large a local variable, or a "
+                "wrong stack pointer")
     if syms.function(cpu.rip) is None and not cpu.user:
-        return f"the CPU is not in kernel code ({cpu.rip:#x}): a wild function pointer, or a return address that was overwritten"
+        return (f"the CPU is not in kernel code ({cpu.rip:#x}): a wild function pointer, or a return address that was "
+                "overwritten")
     gate = gate_of(g, base, first[0] if first else 14, cr3)
     if gate is not None and syms.function(gate) is None:
         return f"the gate of vector {first[0] if first else 14} leads to {gate:#x}, which is no kernel code"
@@ -303,7 +321,8 @@ def likely_cause(g, syms, cpu, chain):
         return "a NULL pointer was followed, and the page fault could not be handled"
     if first and first[0] == 14 and first[1] & 8:
         return "a page table entry has a reserved bit set: an address with flags in the wrong place"
-    return f"the handler of the first exception faulted itself (CR2 {cr2:#x}): look at the gate, its stack and the page it touches"
+    return (f"the handler of the first exception faulted itself (CR2 {cr2:#x}): look at the gate, its stack and the "
+            "page it touches")
 
 
 def gate_of(g, base, vector, cr3):
@@ -311,11 +330,12 @@ def gate_of(g, base, vector, cr3):
         d = g.read(base + vector * 16, 16, cr3)
     except LookupError:
         return None
-    return int.from_bytes(d[0:2], "little") | int.from_bytes(d[6:8], "little") << 16 | int.from_bytes(d[8:12], "little") << 32
+    return int.from_bytes(d[0:2] + d[6:12], "little")
 
 
 def double_fault_stack(g, cpu):
-    """The end of the stack that the TSS has for double faults, or None when their gate names none, or it cannot be read."""
+    """The end of the stack that the TSS has for double faults, or None when their gate names none, or it cannot be
+    read."""
     m = re.search(r"TR =[0-9a-f]+ ([0-9a-f]+)", cpu.text)
     try:
         number = g.read(cpu.idt[0] + 8 * 16 + 4, 1, cpu.reg["CR3"])[0] & 7
@@ -335,7 +355,8 @@ def triple_fault(g, kernel, log):
     if seen and chain:
         rows = []
         for v, e, cpl, ip, sp, cr2 in chain:
-            rows.append(f"  {VECTORS.get(v, 'vector')} ({v}), error {e:#x}" + (f" [{page_error(e)}] at {cr2:#x}" if v == 14 else "")
+            rows.append(f"  {VECTORS.get(v, 'vector')} ({v}), error {e:#x}"
+                        + (f" [{page_error(e)}] at {cr2:#x}" if v == 14 else "")
                         + f"  in {syms.describe(ip)}, rsp {sp:#x}")
         f.add("the chain of exceptions", "\n".join(rows + ["  and then there was no handler left: triple fault"]))
     else:
@@ -442,12 +463,13 @@ def idle_hang(g, threads):
         return Failure("idle-hang", given[0])
     what = f"after observation {begun} began" if begun else \
         "before anything was asked of it" if "observe=" in g.command else "before the program ended"
-    return Failure("idle-hang", f"every CPU waits, {what}, and nothing will wake them: a wakeup was lost, or never sent")
+    return Failure("idle-hang",
+                   f"every CPU waits, {what}, and nothing will wake them: a wakeup was lost, or never sent")
 
 
 def samples(g, kernel, spins):
-    """Where a busy machine is, looked at a few times: the loop is what all the stacks have in common. Of `spins`, the CPUs that
-    wait for spinlocks, those stay that still do so every time: the others only had to wait a little."""
+    """Where a busy machine is, looked at a few times: the loop is what all the stacks have in common. Of `spins`, the
+    CPUs that wait for spinlocks, those stay that still do so every time: the others only had to wait a little."""
     syms, counts = Symbols.of(kernel), {}
     text = backtraces(g, kernel)
     for _ in range(12):
@@ -480,15 +502,16 @@ def failure(g, kernel, lab, wanted="end"):
     elif end in ("idle", "busy"):
         f = hang(g, kernel, end)
     elif end == "off":
-        f = Failure("wrong", "the machine was switched off before the observation ended" if wanted == "end" else "the machine went off")
+        early = "the machine was switched off before the observation ended"
+        f = Failure("wrong", early if wanted == "end" else "the machine went off")
     elif end == "end":
         f = Failure("wrong", f"the run came to its end, and should have ended with {wanted}")
     elif end == "wall":
         f = Failure("grader", "the run took longer than we can wait: is this machine overloaded?")
     else:
         g.stderr.seek(0)
-        f = Failure("grader", "QEMU ended by itself", [("QEMU said", g.stderr.read().decode("utf-8", "replace")[-2000:]),
-                                                       ("started as", g.command[:2000])])
+        said = g.stderr.read().decode("utf-8", "replace")[-2000:]
+        f = Failure("grader", "QEMU ended by itself", [("QEMU said", said), ("started as", g.command[:2000])])
     if end not in ("gone", "wall", "off", "end"):
         f.add("last trace events", trace_text(g, kernel))
     return f

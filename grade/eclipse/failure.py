@@ -12,7 +12,8 @@
     grader       our own trouble: no fault of the student's
 """
 
-CLASSES = ("wrong", "panic", "triple-fault", "idle-hang", "busy-hang", "deadlock", "flood", "no-build", "not-written", "grader")
+CLASSES = ("wrong", "panic", "triple-fault", "idle-hang", "busy-hang", "deadlock", "flood", "no-build", "not-written",
+           "grader")
 
 
 class Failure(AssertionError):

@@ -1,9 +1,9 @@
 """A machine under observation: how a run ends is found out from outside, whatever the kernel says about it.
 
 Idea.       QEMU runs under icount where nothing depends on the host, so that the same seed gives the same run on any
-            machine, slow or busy: patience is counted in instructions of the guest. What the guest does last is kept: QEMU
-            pauses instead of resetting or switching off, there is no debug-exit port, and a kernel that stands still stays
-            as it is. So at the end registers and memory of all CPUs can be read.
+            machine, slow or busy: patience is counted in instructions of the guest. What the guest does last is kept:
+            QEMU pauses instead of resetting or switching off, there is no debug-exit port, and a kernel that stands
+            still stays as it is. So at the end registers and memory of all CPUs can be read.
 
                 end    the last record of an observation has come
                 dead   a CPU halted with interrupts off: a panic, mostly
@@ -54,7 +54,8 @@ REPLAY = os.environ.get("ECLIPSE_REPLAY")         # show what the machine says w
 
 
 def timing(seed):
-    """(shift, slice in microseconds): how fast the guest's clock runs against its instructions, and how often it preempts."""
+    """(shift, slice in microseconds): how fast the guest's clock runs against its instructions, and how often it
+    preempts."""
     x = (seed * 0x9e3779b97f4a7c15 + 0x632be59bd9b4e019) & ((1 << 64) - 1)
     x ^= x >> 31
     return 2 + x % 6, (1000, 2000, 3000, 5000, 7000, 10000)[(x >> 8) % 6]
@@ -76,7 +77,8 @@ def thread_states(pid):
 
 
 def wide_pipe():
-    """(ours, theirs). QEMU writes byte by byte: a pipe, unlike a socket, puts them together, and who reads late reads much."""
+    """(ours, theirs). QEMU writes byte by byte: a pipe, unlike a socket, puts them together, and who reads late reads
+    much."""
     ours, theirs = os.pipe()
     os.set_blocking(ours, False)
     os.fchmod(theirs, 0o622)                 # QEMU opens it by its name, in a box as somebody else
@@ -115,7 +117,8 @@ class Cpu:
 
 
 class Guest(Machine):
-    def __init__(self, seed=1, icount=True, instructions=INSTRUCTIONS, cpu_limit=None, output=OUTPUT, reads_console=True,
+    def __init__(self, seed=1, icount=True, instructions=INSTRUCTIONS, cpu_limit=None, output=OUTPUT,
+                 reads_console=True,
                  log=False, extra=(), mem=64, shift=None, screen=True, **words):
         self.seed, self.icount, self.instructions, self.output = seed, icount, instructions, output
         self.cpu_limit = cpu_limit or (CPU_SECONDS if icount else CPU_REAL)
@@ -139,7 +142,7 @@ class Guest(Machine):
                  "-action", "reboot=shutdown,shutdown=pause"]
         if icount:
             more += ["-icount", f"shift={self.shift},sleep=off", "-rtc", f"base={EPOCH},clock=vm"]
-        if GDB_PORT:                             # make replay-gdb: nothing runs until gdb says so, and nobody is in a hurry
+        if GDB_PORT:                             # make replay-gdb: nothing runs until gdb says so; nobody is in a hurry
             more += ["-S", "-gdb", f"tcp:127.0.0.1:{GDB_PORT}"]
             self.instructions = self.cpu_limit = 1 << 60
         super().__init__(extra=[*more, *extra], mem=mem, fds=fds, **words)
@@ -242,7 +245,7 @@ class Guest(Machine):
         self.qmp_socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
         began, used = time.monotonic(), cpu_seconds(self.process.pid) or 0.0
         while self.may_answer(began, used):
-            if self.pump(1.0) is None:           # all of it: QEMU answers nobody while it waits for a reader of its output
+            if self.pump(1.0) is None:           # all of it: QEMU answers nobody while its output waits for a reader
                 raise self.error(f"QEMU ended during {command}")
             for answer in self.answers:
                 if "error" in answer:
@@ -251,8 +254,8 @@ class Guest(Machine):
         raise self.error(f"QEMU does not answer {command}")
 
     def may_answer(self, began, used):
-        """Is there hope for an answer to what was asked at `began`? A guest that does nothing but read a port keeps QEMU's big
-        lock from who answers; on a busy host that can take minutes."""
+        """Is there hope for an answer to what was asked at `began`? A guest that does nothing but read a port keeps
+        QEMU's big lock from who answers; on a busy host that can take minutes."""
         waited = time.monotonic() - began
         return waited < ANSWER or waited < WALL and (cpu_seconds(self.process.pid) or 0.0) - used < ANSWER / 3
 
@@ -261,7 +264,8 @@ class Guest(Machine):
     def guest_seconds(self):
         """The guest's clock: whole seconds from its CMOS clock, the rest from the ACPI timer, 24 bits at 3.58 MHz."""
         t = self.qmp("qom-get", path="/machine", property="rtc-time")
-        now = calendar.timegm((t["tm_year"] + 1900, t["tm_mon"] + 1, t["tm_mday"], t["tm_hour"], t["tm_min"], t["tm_sec"]))
+        now = calendar.timegm((t["tm_year"] + 1900, t["tm_mon"] + 1, t["tm_mday"], t["tm_hour"], t["tm_min"],
+                               t["tm_sec"]))
         now -= calendar.timegm(time.strptime(EPOCH, "%Y-%m-%dT%H:%M:%S"))
         m = re.search(r"= (0x[0-9a-f]+)", self.monitor(f"i /w {ACPI_TIMER:#x}"))
         if not m or int(m[1], 16) > ACPI_WRAP:
@@ -275,7 +279,8 @@ class Guest(Machine):
         return self.qmp("query-replay")["icount"]
 
     def asleep(self):
-        """No thread of QEMU runs, wants to, or waits for a page: a guest that seems idle does not merely wait for a busy host."""
+        """No thread of QEMU runs, wants to, or waits for a page: a guest that seems idle does not merely wait for a
+        busy host."""
         return not {"R", "D"} & set(thread_states(self.process.pid))
 
     def watch(self):
@@ -357,7 +362,8 @@ class Guest(Machine):
             except (GuestError, OSError):
                 self.files = False
         text = self.monitor(f"xp /{CHUNK // 8}xg {base:#x}")
-        return b"".join(int(v, 16).to_bytes(8, "little") for v in re.findall(r"\b0x([0-9a-f]{16})\b", text.replace("\r", "")))
+        return b"".join(int(v, 16).to_bytes(8, "little") for v in re.findall(r"\b0x([0-9a-f]{16})\b",
+                                                                             text.replace("\r", "")))
 
     def walk(self, va, cr3=None):
         """The page walk of va: ([(level, address of the entry, entry)], physical address or None)."""
@@ -413,7 +419,8 @@ class Watch:
         return time.monotonic() - self.looked >= self.pause
 
     def sign_of_life(self):
-        """It has said something. That does not make its work less. Panics talk last: look again soon, a halted guest costs QEMU."""
+        """It has said something. That does not make its work less. Panics talk last: look again soon, a halted guest
+        costs QEMU."""
         self.asleep_since, self.dead, self.life_guest, self.pause = None, 0, None, min(self.pause, 0.05)
 
     def look(self):
@@ -446,8 +453,8 @@ class Watch:
         return "wall" if now - self.begin > WALL and not GDB_PORT else None
 
     def busy(self, halted):
-        """By the instructions carried out since the guest was last seen idle. (Not by its clock: that leaps to the next timer
-        when all CPUs halt, which is no work.)"""
+        """By the instructions carried out since the guest was last seen idle. (Not by its clock: that leaps to the next
+        timer when all CPUs halt, which is no work.)"""
         done, now = self.g.instructions_done(), self.g.guest_seconds()
         if self.life_guest is None:
             self.life_guest = now

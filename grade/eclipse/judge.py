@@ -11,8 +11,8 @@ A graded test has three parts, in three files of its lab:
                  observe("a %lx b %lx", page_phys(a), page_phys(b));
          }
 
-     Nothing in there knows what is right: no expected value, no PASS. Input comes from observe_random(), observe_below(n) and
-     the kernel words arg=, drawn after the kernel was built.
+     Nothing in there knows what is right: no expected value, no PASS. Input comes from observe_random(),
+     observe_below(n) and the kernel words arg=, drawn after the kernel was built.
 
   2. The host judges.     labs/NN-name/test_<name>.py; the function's name is test_ and the test's name:
 
@@ -35,17 +35,19 @@ A graded test has three parts, in three files of its lab:
          hint = "..."                  # shown when it fails
          hints_by_class = { panic = "...", idle-hang = "..." }    # optional, instead of hint
 
-     and at its top `baseline = N`, the score of a skeleton. An entry without a judge, or a judge without an entry, is an error.
+     and at its top `baseline = N`, the score of a skeleton. An entry without a judge, or a judge without an entry, is
+     an error.
 
 The Run, which pytest hands to the test as `run`:
 
     run.seed, run.name, run.lab           the seed is SEED= or drawn for this run; everything random must come from it
     run.random                            Random(run.seed): draws what observe_random() draws in the guest
     run.observe(name, arg=..., append="more kernel words", cpus=1, mem=64, ends="end", hold=False, ...)
-                                          boots the kernel of labs 1..lab; returns an Observation when the run has ended as it
-                                          should; else the test fails with a class and an explanation.
+                                          boots the kernel of labs 1..lab; returns an Observation when the run has ended
+                                          as it should; else the test fails with a class and an explanation.
                                           ends="panic" (or "off", "reset", "any"): how the run must end instead.
-    run.program("cow", args=[...])        boots user/tests/cow as the first process; returns a Program: output, status, lines
+    run.program("cow", args=[...])        boots user/tests/cow as the first process; returns a Program: output, status,
+                                          lines
     run.same_as_linux("cow", args=[...])  the same, and the same program on the host: fails at the first difference
     run.script(text, files={...}, disk=)  a shell script as the first process, from the boot archive; returns a Program
     run.disk({"path": b"...", ...}, size="16M")   a disk image: an EclipseFS with these files and our programs
@@ -58,10 +60,10 @@ The Run, which pytest hands to the test as `run`:
     run.truly_parallel                    the same run, but without icount and with 4 CPUs really at once:
                                           run.truly_parallel.observe("lock_storm")
 
-An Observation: lines (the text of each record), all(r"regex") (matches over the lines, in order), numbers(r"regex") (the
-groups of the only matching line), console (what the kernel printed), and with hold=True machine: the guest, paused at its end:
-obs.symbol("page_array"), obs.read(va, n), obs.number(va, size), obs.phys(pa, n), obs.walk(va), obs.struct("page", "kern/mem/page.c").
-It is closed when the test is over.
+An Observation: lines (the text of each record), all(r"regex") (matches over the lines, in order), numbers(r"regex")
+(the groups of the only matching line), console (what the kernel printed), and with hold=True machine: the guest, paused
+at its end: obs.symbol("page_array"), obs.read(va, n), obs.number(va, size), obs.phys(pa, n), obs.walk(va),
+obs.struct("page", "kern/mem/page.c"). It is closed when the test is over.
 
 Runs are under icount: the same seed gives the same run. With a disk they are not (disks answer when the host does).
 """
@@ -84,7 +86,8 @@ from grade.eclipse.qemu import disk_args
 from grade.eclipse.symbols import Layouts, Symbols
 
 CONSOLE_SHOWN = 1500
-QUIET_WORDS = "loglevel=3 console=ttyS0"          # what programs print is not drawn on the screen too: that is half of their time
+# What programs print is not drawn on the screen too: that is half of their time.
+QUIET_WORDS = "loglevel=3 console=ttyS0"
 ENDS = {"end": "end", "panic": "dead", "dead": "dead", "off": "off", "reset": "reset"}
 
 
@@ -102,7 +105,8 @@ class Observation:
         """The groups of the only record that matches, as numbers."""
         found = self.all(regex)
         if len(found) != 1:
-            raise Failure("wrong", f"{len(found)} records read {regex!r}; one should", [("records", "\n".join(self.lines[:40]))])
+            raise Failure("wrong", f"{len(found)} records read {regex!r}; one should",
+                          [("records", "\n".join(self.lines[:40]))])
         return [int(g, base) for g in found[0].groups()]
 
     def symbol(self, name):
@@ -134,8 +138,8 @@ class Program:
 
 
 class Disk:
-    """An image with an EclipseFS: our programs in /bin and /tests, and the files given. tree() and fsck() look at it with the
-    host's tools."""
+    """An image with an EclipseFS: our programs in /bin and /tests, and the files given. tree() and fsck() look at it
+    with the host's tools."""
 
     def __init__(self, tree, size, folder, programs):
         self.folder = folder
@@ -157,7 +161,8 @@ class Disk:
     def tree(self):
         """{path: bytes} of the files that are on it now, our programs left out; of a symbolic link its text."""
         out, top = {}, tempfile.mkdtemp(dir=self.folder)
-        p = subprocess.run([build.tool("eclipsefs"), "extract", "-C", top, self.image], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        p = subprocess.run([build.tool("eclipsefs"), "extract", "-C", top, self.image], stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT,
                            text=True, errors="replace")
         if p.returncode:
             raise Failure("wrong", "the file system on the disk cannot be read", [("eclipsefs extract", p.stdout)])
@@ -176,7 +181,8 @@ class Disk:
 
     def fsck(self):
         """(status, what it said): 0 is a sound file system."""
-        p = subprocess.run([build.tool("fsck.eclipsefs"), "-n", self.image], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        p = subprocess.run([build.tool("fsck.eclipsefs"), "-n", self.image], stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT,
                            text=True, errors="replace")
         return p.returncode, p.stdout
 
@@ -210,7 +216,8 @@ def first_difference(got, want):
     if isinstance(got, dict) and isinstance(want, dict):
         for key in sorted(set(got) | set(want), key=str):
             if key not in got or key not in want or got[key] != want[key]:
-                return [f"at {key!r}:", "expected " + show(want.get(key, "(not there)")), "seen     " + show(got.get(key, "(not there)"))]
+                return [f"at {key!r}:", "expected " + show(want.get(key, "(not there)")),
+                        "seen     " + show(got.get(key, "(not there)"))]
     if isinstance(got, (list, tuple)) and isinstance(want, (list, tuple)):
         for i in range(max(len(got), len(want))):
             g, w = (got[i] if i < len(got) else None), (want[i] if i < len(want) else None)
@@ -229,7 +236,8 @@ def first_difference(got, want):
 
 
 def worth_reading(console):
-    """Without the list of what this kernel has and lacks, and without the panic's backtrace, which we show with lines."""
+    """Without the list of what this kernel has and lacks, and without the panic's backtrace, which we show with
+    lines."""
     text = re.sub(r"^ +(?:has|lacks) +\d+ \w+: .*\n", "", console, flags=re.M)
     return re.sub(r"^ *backtrace:\n(?: +[0-9a-f]{16} .*\n)+", "", text, flags=re.M).strip("\n ")
 
@@ -292,7 +300,8 @@ class Run:
     def observe(self, name, arg=None, append="", cpus=None, mem=64, ends="end", hold=False, archive=None, **words):
         """See the top of this file. More words: instructions= (the budget), shift= (a guest clock that
         does not depend on the seed, for who measures time), output=, extra=, reads_console=, disk=."""
-        line = f"observe={name} seed={self.seed}" + (f" arg={arg}" if arg is not None else "") + (f" {append}" if append else "")
+        line = f"observe={name} seed={self.seed}" + (f" arg={arg}" if arg is not None else "")
+        line += f" {append}" if append else ""
         archive = archive if archive is not None else (build.path("test-archive.cpio") if self.lab >= 4 else False)
         g = self.boot(line, cpus, mem, archive=archive, **words)
         self.expect_end(g, g.watch(), ends)
@@ -335,7 +344,8 @@ class Run:
         self.expect_end(g, end, "off")
         m = re.search(r"init (?:exited with status|was killed by signal) (\d+): powering off\n?\Z", g.console)
         if not m:
-            raise self.with_console(Failure("wrong", "the machine went off without saying how its first process ended"), g)
+            f = Failure("wrong", "the machine went off without saying how its first process ended")
+            raise self.with_console(f, g)
         status = int(m[1]) + (128 if "killed" in m[0] else 0)
         g.close()
         return Program(g.console[:m.start()], status, g.console)
@@ -346,7 +356,8 @@ class Run:
         if not os.path.exists(path):
             self.fail("grader", f"user/tests/{name}.c was not built for the host")
         with tempfile.TemporaryDirectory(prefix="eclipse-") as cwd:
-            p = subprocess.run([path, *args], cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            p = subprocess.run([path, *args], cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT,
                                timeout=120)
         text = p.stdout.decode("utf-8", "replace").replace("\r", "")
         return Program(text, p.returncode if p.returncode >= 0 else 128 - p.returncode, text)
@@ -356,7 +367,8 @@ class Run:
         want, got = self.linux(name, args), self.program(name, args, **words)
         line = " ".join([name, *args])
         if got.output != want.output:
-            self.fail("wrong", f"`{line}` does not print what it prints on Linux", *first_difference(got.output, want.output))
+            self.fail("wrong", f"`{line}` does not print what it prints on Linux",
+                      *first_difference(got.output, want.output))
         if got.status != want.status:
             self.fail("wrong", f"`{line}` ended with status {got.status}, on Linux with {want.status}")
         return got
@@ -380,7 +392,8 @@ class Run:
         """/bin/sh runs the script as the first process. It comes with the boot archive, and so do `files`."""
         archive = self.archive({**(files or {}), "judge.sh": text})
         root = "root=none" if self.lab >= 6 else ""
-        g = self.boot(f"{QUIET_WORDS} {root} {append} init=/bin/sh -- /judge.sh", cpus, mem, disk=disk, archive=archive, **words)
+        g = self.boot(f"{QUIET_WORDS} {root} {append} init=/bin/sh -- /judge.sh", cpus, mem, disk=disk,
+                      archive=archive, **words)
         g.program = "/bin/sh"
         return self.finish(g)
 
@@ -389,12 +402,13 @@ class Run:
         return Disk(tree or {}, size, self.folder(), programs)
 
     def session(self, disk, text, cpus=None, mem=128, append="", extra=(), **words):
-        """/bin/sh runs the script as the first process, with the disk as root. The script is on a second disk, padded with
-        empty lines: any number of sessions can follow each other."""
+        """/bin/sh runs the script as the first process, with the disk as root. The script is on a second disk, padded
+        with empty lines: any number of sessions can follow each other."""
         data = text.encode() + b"\n"
         path = os.path.join(self.folder(), "script")
         write_file(path, data + b"\n" * (-len(data) % 4096))
-        g = self.boot(f"{QUIET_WORDS} root=/dev/vda {append} init=/bin/sh -- /dev/vdb", cpus, mem, disk=disk, archive=False,
+        g = self.boot(f"{QUIET_WORDS} root=/dev/vda {append} init=/bin/sh -- /dev/vdb", cpus, mem, disk=disk,
+                      archive=False,
                       extra=[*disk_args("virtio", path, False, "script", boot=False), *extra], **words)
         g.program = "/bin/sh"
         return self.finish(g)

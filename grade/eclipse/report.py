@@ -1,7 +1,7 @@
 """What the grader says: a line per test, the score, and the same for programs.
 
-Idea.       Results are printed in the order of the labs, however they come in; on a terminal with colours, and with a line
-            below them that says what is running.
+Idea.       Results are printed in the order of the labs, however they come in; on a terminal with colours, and with a
+            line below them that says what is running.
 Interface.  Reporter.result() for each test, finish() at the end: JSON, JUnit, Gradescope's results.json, Markdown.
 """
 
@@ -61,8 +61,10 @@ class Reporter:
         passed, g = outcome == "passed", item.graded
         first = text.split("\n")[0]
         self.results[item.nodeid] = {
-            "name": item.shown, "lab": item.lab, "points": item.points if passed else 0, "of": item.points, "passed": passed,
-            "class": "" if passed else "skipped" if outcome == "skipped" else kind or "wrong", "seconds": round(seconds, 2),
+            "name": item.shown, "lab": item.lab, "points": item.points if passed else 0, "of": item.points,
+            "passed": passed,
+            "class": "" if passed else "skipped" if outcome == "skipped" else kind or "wrong",
+            "seconds": round(seconds, 2),
             "cpu": round(cpu, 2), "message": text, "first": first, "outcome": outcome,
             "seed": g.seed if g else None, "section": g.handout() if g else ""}
         self.show_ready()
@@ -123,8 +125,10 @@ class Reporter:
         passed = sum(r["passed"] for r in rows)
         skipped = sum(r["outcome"] == "skipped" for r in rows)
         clean = [{k: v for k, v in r.items() if k not in ("printed", "first", "outcome")} for r in rows]
-        return {"score": number(sum(r["points"] for r in rows)), "total": number(sum(r["of"] for r in rows) + len(self.errors)),
-                "passed": passed, "failed": len(rows) - passed - skipped + len(self.errors), "skipped": skipped, "tests": clean}
+        return {"score": number(sum(r["points"] for r in rows)),
+                "total": number(sum(r["of"] for r in rows) + len(self.errors)),
+                "passed": passed, "failed": len(rows) - passed - skipped + len(self.errors), "skipped": skipped,
+                "tests": clean}
 
     def status(self):
         """0: full points. 1: not. 2: could not be run."""
@@ -139,7 +143,8 @@ class Reporter:
             if "printed" not in r:
                 self.show(r)
         s = self.summary()
-        for option, write in (("json", self.json), ("junit", self.junit), ("gradescope", self.gradescope), ("markdown", self.markdown)):
+        for option, write in (("json", self.json), ("junit", self.junit), ("gradescope", self.gradescope),
+                              ("markdown", self.markdown)):
             name = self.config.getoption(f"out_{option}")
             if name:
                 with open(name, "w") as f:
@@ -150,7 +155,8 @@ class Reporter:
             say("failed: " + " ".join(bad))
         self.by_lab()
         say(f"Score: {s['score']}/{s['total']}")
-        say(f"{s['passed']} passed, {s['failed']} failed" + (f", {s['skipped']} skipped" if s["skipped"] else ""), flush=True)
+        say(f"{s['passed']} passed, {s['failed']} failed" + (f", {s['skipped']} skipped" if s["skipped"] else ""),
+            flush=True)
 
     def by_lab(self):
         """A line per lab, when several were graded."""
@@ -166,14 +172,16 @@ class Reporter:
         json.dump(s, f, indent=1)
 
     def junit(self, f, s):
-        f.write(f'<?xml version="1.0" encoding="utf-8"?>\n<testsuites><testsuite name="eclipse" tests="{len(s["tests"])}" '
+        f.write('<?xml version="1.0" encoding="utf-8"?>\n<testsuites>'
+                f'<testsuite name="eclipse" tests="{len(s["tests"])}" '
                 f'failures="{s["failed"]}" skipped="{s["skipped"]}" time="{time.monotonic() - self.start:.1f}">\n')
         for t in s["tests"]:
             f.write(f'<testcase classname="lab{t["lab"]}" name={quoteattr(t["name"])} time="{t["seconds"]}">')
             if t["class"] == "skipped":
                 f.write(f"<skipped message={quoteattr(xml_text(t['message'].split(chr(10))[0]))}/>")
             elif not t["passed"]:
-                f.write(f"<failure type={quoteattr(t['class'])} message={quoteattr(xml_text(t['message'].split(chr(10))[0]))}>"
+                first = quoteattr(xml_text(t["message"].split("\n")[0]))
+                f.write(f"<failure type={quoteattr(t['class'])} message={first}>"
                         f"{escape(xml_text(t['message']))}</failure>")
             f.write("</testcase>\n")
         f.write("</testsuite></testsuites>\n")
@@ -184,18 +192,22 @@ class Reporter:
                   "status": "passed" if t["passed"] else "failed", "output": t["message"], "output_format": "text",
                   "visibility": "visible"} for t in s["tests"]]
         json.dump({"score": s["score"], "execution_time": round(time.monotonic() - self.start), "visibility": "visible",
-                   "output": f"{s['passed']} passed, {s['failed']} failed, {s['skipped']} skipped", "tests": tests}, f, indent=1)
+                   "output": f"{s['passed']} passed, {s['failed']} failed, {s['skipped']} skipped", "tests": tests},
+                  f, indent=1)
 
     def markdown(self, f, s):
-        f.write(f"# Score: {s['score']}/{s['total']}\n\n{s['passed']} passed, {s['failed']} failed, {s['skipped']} skipped.\n\n")
+        f.write(f"# Score: {s['score']}/{s['total']}\n\n"
+                f"{s['passed']} passed, {s['failed']} failed, {s['skipped']} skipped.\n\n")
         f.write("| lab | test | points | |\n|---|---|---|---|\n")
         for t in s["tests"]:
             first = t["message"].split("\n")[0].replace("|", "\\|").replace("<", "&lt;")
-            f.write(f"| {t['lab']} | `{t['name']}` | {number(t['points'])}/{number(t['of'])} | {'ok' if t['passed'] else first} |\n")
+            f.write(f"| {t['lab']} | `{t['name']}` | {number(t['points'])}/{number(t['of'])} "
+                    f"| {'ok' if t['passed'] else first} |\n")
         for t in s["tests"]:
             if not t["passed"] and t["class"] != "skipped":
                 body = t["message"].replace("````", "'''")
-                f.write(f"\n## {t['name']}\n\n" + (f"Read {t['section']}.\n\n" if t["section"] else "") + f"````\n{body}\n````\n")
+                f.write(f"\n## {t['name']}\n\n" + (f"Read {t['section']}.\n\n" if t["section"] else "")
+                        + f"````\n{body}\n````\n")
 
 
 def xml_text(text):

@@ -61,11 +61,13 @@ class Symbols:
         return self.lines[addr]
 
     def look_up(self, addrs):
-        """Asks addr2line about all of them at once: starting it is what costs. It says an address, then its pairs of rows."""
+        """Asks addr2line about all of them at once: starting it is what costs. It says an address, then its pairs of
+        rows."""
         new = list(dict.fromkeys(a for a in addrs if a not in self.lines))
         if not new:
             return
-        p = subprocess.run([ADDR2LINE, "-a", "-f", "-i", "-e", self.path, *map(hex, new)], stdout=subprocess.PIPE, text=True,
+        p = subprocess.run([ADDR2LINE, "-a", "-f", "-i", "-e", self.path, *map(hex, new)], stdout=subprocess.PIPE,
+                           text=True,
                            stderr=subprocess.DEVNULL)
         said = re.split(r"^0x[0-9a-f]+\n", p.stdout, flags=re.M)[1:]
         for addr, text in zip(new, said + [""] * len(new)):
@@ -96,8 +98,8 @@ class Symbols:
 
 
 class Layouts:
-    """Structs of a program, from its debugging information: {field: (offset, bytes)} by the struct's name. Layouts.of(path)
-    remembers them, as Symbols.of does."""
+    """Structs of a program, from its debugging information: {field: (offset, bytes)} by the struct's name.
+    Layouts.of(path) remembers them, as Symbols.of does."""
 
     def __init__(self, path):
         self.path = path
@@ -135,7 +137,8 @@ class Layouts:
     @functools.cached_property
     def units(self):
         """{offset in .debug_info: source file}. elftools would read all of it for that, a second; readelf does not."""
-        p = subprocess.run([READELF, "--debug-dump=info", "--dwarf-depth=1", self.path], stdout=subprocess.PIPE, text=True,
+        p = subprocess.run([READELF, "--debug-dump=info", "--dwarf-depth=1", self.path], stdout=subprocess.PIPE,
+                           text=True,
                            stderr=subprocess.DEVNULL, errors="replace")
         out = {}
         for unit in p.stdout.split("Compilation Unit @ offset ")[1:]:
@@ -158,5 +161,6 @@ class Layouts:
             while kind.tag in ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type"):
                 kind = kind.get_DIE_from_attribute("DW_AT_type")
             size = kind.attributes.get("DW_AT_byte_size")
-            out[self.name_of(member)] = (member.attributes["DW_AT_data_member_location"].value, size.value if size else 0)
+            at = member.attributes["DW_AT_data_member_location"].value
+            out[self.name_of(member)] = (at, size.value if size else 0)
         return out
