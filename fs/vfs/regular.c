@@ -56,6 +56,7 @@ drop_setid(struct inode *ip)
 	}
 }
 
+/* The offset moves only with bytes written: an append of nothing, or one that fails, leaves it where it was. */
 static long
 regular_write(struct file *f, uint64_t ubuf, size_t n, uint64_t *pos)
 {
@@ -63,11 +64,14 @@ regular_write(struct file *f, uint64_t ubuf, size_t n, uint64_t *pos)
 
 	if (f->path.mnt && path_readonly(&f->path))
 		return -EROFS;
+	if (!n)
+		return 0;
 	mutex_lock(&ip->lock);
-	if (f->flags & O_APPEND)
-		*pos = ip->size;
+	uint64_t at = f->flags & O_APPEND ? ip->size : *pos;
 	drop_setid(ip);
-	long r = pagecache_write_user(ip, ubuf, n, pos);
+	long r = pagecache_write_user(ip, ubuf, n, &at);
+	if (r > 0)
+		*pos = at;
 	mutex_unlock(&ip->lock);
 	if (r > 0 && f->flags & (O_SYNC | O_DSYNC)) {
 		int err = inode_sync(ip, (f->flags & O_SYNC) != O_SYNC);

@@ -1,10 +1,27 @@
-/* appends.c - four processes append to one file: no line is lost, none is torn.              (lab 7) */
+/* appends.c - four processes append to one file: no line is lost, none is torn; what appends nothing leaves the
+ * offset alone.                                                                              (lab 7) */
 #include <fcntl.h>
 #include <sys/stat.h>
 #include "say.h"
 
 #define LINES 200
 #define LENGTH 64
+
+static void
+nothing(void)
+{
+	char *volatile nowhere = (char *)8;
+	int fd = open("ap.tmp", O_RDWR | O_APPEND);
+
+	lseek(fd, 7, SEEK_SET);
+	CALL(write(fd, "", 0));
+	say("offset %ld\n", (long)lseek(fd, 0, SEEK_CUR));
+	CALL(write(fd, nowhere, 10));
+	say("offset %ld\n", (long)lseek(fd, 0, SEEK_CUR));
+	CALL(write(fd, "end", 3));
+	say("offset %ld\n", (long)lseek(fd, 0, SEEK_CUR));
+	close(fd);
+}
 
 int
 main(void)
@@ -39,6 +56,7 @@ main(void)
 			count[line[0] - 'a']++;
 	}
 	say("lines %d %d %d %d, torn %d\n", count[0], count[1], count[2], count[3], torn);
+	nothing();
 	CALL(unlink("ap.tmp"));
 	return 0;
 }
