@@ -23,8 +23,8 @@ def tape(build, lab, test=""):
     """What an honest kernel says under a seed of its own: [(words, records, console)]."""
     with tempfile.TemporaryDirectory(prefix="eclipse-tape-") as tmp:
         path = os.path.join(tmp, "tape")
-        argv = [sys.executable, "-B", "-m", "grade.instructor.record", path, "grade", "--build", build, "--lab", str(lab),
-                "--seed", "20200202"] + (["--test", test] if test else [])
+        argv = [sys.executable, "-B", "-m", "grade.instructor.record", path, "grade", "--build", build,
+                "--lab", str(lab), "--seed", "20200202"] + (["--test", test] if test else [])
         subprocess.run(argv, cwd=courses.ROOT, stdout=subprocess.DEVNULL)
         if not os.path.exists(path):
             return []
@@ -51,7 +51,8 @@ def compare(chosen, results, baseline):
         trouble = "no result" if r is None else s.expect(r, baseline)
         wrong += bool(trouble)
         said = f"{r['score']:>3}/{r['total']} {r['seconds']['total']:>6.1f} s  {r['verdict'][:70]}" if r else ""
-        print(f"{'WRONG' if trouble else 'ok   '} {shown(s.name):<36.36} {said}" + (f"\n      {trouble}" if trouble else ""))
+        print(f"{'WRONG' if trouble else 'ok   '} {shown(s.name):<36.36} {said}"
+              + (f"\n      {trouble}" if trouble else ""))
     return wrong
 
 

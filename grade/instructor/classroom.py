@@ -118,7 +118,7 @@ def autograding(lab, tests):
 
 
 def make(folder, lab, course, release=""):
-    """release: the repository that was handed out, when tests were kept back from it (SEED) or this tree has moved on."""
+    """release: the repository that was handed out, when it lacks tests that are kept back or this tree moved on."""
     numbers = courses.lab_numbers()
     lab = lab or max(numbers)
     if lab not in numbers:

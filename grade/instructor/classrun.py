@@ -1,6 +1,6 @@
 """make grade-class: grades a class.
 
-    python3 -m grade.instructor.classrun SUBMISSIONS OUT --lab N --build DIR [--jobs N] [--seed N] [--hidden DIR] [--slurm] ...
+    python3 -m grade.instructor.classrun SUBMISSIONS OUT --lab N --build DIR [--jobs N] [--seed N] [--hidden DIR] ...
 
 Idea.       prepare() makes what all share; every submission is a unit of work in a process of its own
             (unit.py), run by a pool here or by a Slurm array; what the units left is then put together in a
@@ -131,7 +131,8 @@ class Progress:
     def tick(self, result):
         self.done += 1
         self.fresh += 1
-        line = f"{result['score']:>4}/{result['total']:<4} {result['name'][:30]:<30} {result['seconds']['total']:>6.1f} s" \
+        line = f"{result['score']:>4}/{result['total']:<4} {result['name'][:30]:<30}" \
+               f" {result['seconds']['total']:>6.1f} s" \
                f"  {result['verdict']}"
         width = shutil.get_terminal_size().columns
         if self.live:
@@ -254,13 +255,13 @@ def run(args):
 
 
 def say_older(results):
-    """When most students have the same given files otherwise than we hand them out, it was not they who changed them."""
+    """Given files that most students have otherwise than we hand them out were not changed by the students."""
     worked = [r for r in results if r["changed"]]
     count = {p: sum(p in r["edited"] for r in worked) for r in worked for p in r["edited"]}
     common = sorted(p for p, n in count.items() if n > 2 and n > len(worked) / 2)
     if common:
-        say(f"{len(common)} files without exercises ({', '.join(common[:3])}, ...) are not as handed out with most submissions: "
-            "was it an older release that they got? RELEASE=dir names it")
+        say(f"{len(common)} files without exercises ({', '.join(common[:3])}, ...) are not as handed out with most "
+            "submissions: was it an older release that they got? RELEASE=dir names it")
 
 
 def arguments(argv=None):

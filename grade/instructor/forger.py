@@ -1,6 +1,8 @@
-"""make forger [LAB=N] [TEST=glob]: which points a kernel gets that plays back what an honest one said under another seed.
+"""make forger [LAB=N] [TEST=glob]: which points a kernel gets that plays back what an honest one said under another
+seed.
 
-A judge that asks for nothing that depends on its seed, or believes the inputs that the guest tells, can be told anything.
+A judge that asks for nothing that depends on its seed, or believes the inputs that the guest tells, can be told
+anything.
 Every line printed is such a test; `hello` is computed by the forger, as any student could.
 """
 

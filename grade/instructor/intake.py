@@ -331,7 +331,8 @@ def source_of(path, lab):
             raise Unreadable(f"huge: the bundle has {st.st_size >> 20} MiB, {MAX_ARCHIVE >> 20} are allowed")
         with open(path, "rb") as f:
             return Git({"sent.bundle": f.read()}, lab)
-    raise Unreadable("is neither a folder nor a zip file nor a git bundle" + (" (it is empty)" if not st.st_size else ""))
+    raise Unreadable("is neither a folder nor a zip file nor a git bundle"
+                     + (" (it is empty)" if not st.st_size else ""))
 
 
 def roots(names, allowed):

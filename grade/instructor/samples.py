@@ -149,8 +149,9 @@ def evil(m, code, above="", base=None):
     files = base or m.student()
     text = files[EVIL].decode()
     helpers = ("#include \"kern/boot/cpu.h\"\n"
-               "static void evil_say(uint16_t port, const char *s) { for (; *s; s++) outb(port, (uint8_t)*s); }\n" + above +
-               "void evil_begin(void);\nvoid\nevil_begin(void)\n{\n\tevil_say(0x3f8, \"\");\n" + code + "\n}\n")
+               "static void evil_say(uint16_t port, const char *s) { for (; *s; s++) outb(port, (uint8_t)*s); }\n"
+               + above + "void evil_begin(void);\nvoid\nevil_begin(void)\n{\n\tevil_say(0x3f8, \"\");\n"
+               + code + "\n}\n")
     new, n = re.subn(r"(?m)^(void\nbootinfo_init\([^)]*\)\n\{\n)",
                      lambda f: helpers + f[1] + "\tevil_begin();\n", text)
     assert n == 1, "bootinfo_init is not where the cheats look for it"
@@ -356,7 +357,8 @@ def debug_exit(m, at):
 
 def takes_over_observe(m, at):
     """Its own observe(): says what it likes. The linker minds."""
-    put(at, {**m.student(), EVIL: m.skeleton[EVIL] + b'\n#include "kern/boot/observe.h"\n\nvoid\nobserve(const char *fmt, ...)\n'
+    put(at, {**m.student(), EVIL: m.skeleton[EVIL] + b'\n#include "kern/boot/observe.h"\n\n'
+             b'void\nobserve(const char *fmt, ...)\n'
              b'{\n\t(void)fmt;\n}\n\nbool\nobserve_wanted(void)\n{\n\treturn true;\n}\n'})
 
 
@@ -513,7 +515,8 @@ def one_file_missing(m, at):
     put(at, files)
 
 
-ODD = ("my notes.c", "kern/boot/two\nlines.c", "kern/boot/\x1b[2Jclear.c", "-rf", "kern/boot/; touch x", "\u202egpj.exe", "\udcff")
+ODD = ("my notes.c", "kern/boot/two\nlines.c", "kern/boot/\x1b[2Jclear.c", "-rf", "kern/boot/; touch x",
+       "\u202egpj.exe", "\udcff")
 
 
 def odd_names(m, at):

@@ -23,8 +23,8 @@ import pytest
 jinja2 = pytest.importorskip("jinja2", reason="python3-jinja2 is missing: make setup")
 
 from grade.eclipse import build  # noqa: E402
-from grade.instructor import box, classrun, classroom, gradescope, intake, one_node, samples, similar, unit  # noqa: E402
-from grade.instructor import course as courses  # noqa: E402
+from grade.instructor import box, classrun, classroom, gradescope, intake, one_node, samples  # noqa: E402
+from grade.instructor import course as courses, similar, unit  # noqa: E402
 from grade.instructor.course import Course, CourseError  # noqa: E402
 
 MIB = 1 << 20
@@ -282,7 +282,8 @@ def test_nothing_to_judge(monkeypatch):
 
 def test_judges_that_stumble():
     """The solved tree has passed; a kernel over whose words the judge falls has failed."""
-    t = {"name": "x", "class": "grader", "message": "grader: the judge itself failed: ValueError(1)\nthere", "passed": False}
+    t = {"name": "x", "class": "grader", "passed": False,
+         "message": "grader: the judge itself failed: ValueError(1)\nthere"}
     assert unit.settled(t)["class"] == "wrong" and "ValueError" in unit.settled(t)["message"]
     for kept in (t | {"message": "grader: QEMU did not start"}, t | {"class": "panic"}):
         assert unit.settled(kept) == kept
@@ -443,8 +444,8 @@ def container(folder, *argv):
     words = ["bwrap", "--die-with-parent", *(["--cap-add", "ALL"] if os.geteuid() == 0 else [])]
     for name in sorted(os.listdir("/")):
         if name != "autograder":
-            link = os.path.islink("/" + name)
-            words += ["--symlink", os.readlink("/" + name), "/" + name] if link else ["--dev-bind", "/" + name, "/" + name]
+            at = "/" + name
+            words += ["--symlink", os.readlink(at), at] if os.path.islink(at) else ["--dev-bind", at, at]
     words += ["--bind", str(folder), "/autograder", *argv]
     return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
 
@@ -465,7 +466,7 @@ def test_gradescope_zip(tmp_path):
 @boxed
 @pytest.mark.parametrize("how", ["bwrap", "uid"])
 def test_gradescope(course, how, tmp_path):
-    """run_autograder, in a room that has its folders where Gradescope has them, writes a results.json; in both kinds of box."""
+    """run_autograder, where its folders are Gradescope's, writes a results.json; in both kinds of box."""
     if how == "uid" and os.geteuid() != 0:
         return                                           # another uid takes root
     for folder in ("source", "submission", "results"):
@@ -495,7 +496,8 @@ def test_classroom(tmp_path):
     steps = {s.get("id") or s.get("name"): s for s in job["steps"]}
     assert [(n, steps[n]["with"]["max-score"]) for n, _ in tests] == tests
     assert {s["uses"].split("@")[0] for s in job["steps"] if "uses" in s} == {
-        "actions/checkout", "classroom-resources/autograding-command-grader", "classroom-resources/autograding-grading-reporter"}
+        "actions/checkout", "classroom-resources/autograding-command-grader",
+        "classroom-resources/autograding-grading-reporter"}
     assert steps["Report"]["with"]["runners"].split(",") == [n for n, _ in tests]
     assert set(steps["Report"]["env"]) == {n.upper() + "_RESULTS" for n, _ in tests}
     commands = {steps[n]["with"]["command"] for n, _ in tests}
@@ -525,8 +527,9 @@ def test_classroom_takes_only_exercises(skeleton, tmp_path):
     os.symlink("/etc/passwd", student / samples.EVIL)
     _, tests = classroom.make(str(student), 1, f"'{release}'", release)
     assert tests == classroom.graded(courses.manifests(), 1)
-    steps = yaml.safe_load((student / ".github/workflows/classroom.yml").read_text())["jobs"]["run-autograding-tests"]["steps"]
-    script = next(s["run"] for s in steps if s.get("name", "").startswith("A fresh tree"))
+    flow = yaml.safe_load((student / ".github/workflows/classroom.yml").read_text())
+    script = next(s["run"] for s in flow["jobs"]["run-autograding-tests"]["steps"]
+                  if s.get("name", "").startswith("A fresh tree"))
     env = dict(os.environ, RUNNER_TEMP=str(tmp_path), GITHUB_ENV=str(tmp_path / "env"))
     subprocess.run(["bash", "-e", "-c", script], cwd=student, env=env, check=True)
     fresh = tmp_path / "tree"

@@ -5,15 +5,15 @@
     [[exercise]]                       in the order in which they are worked
     file = "kern/vm/fault.c"
     functions = ["cow_fault"]          these lose their bodies
-    naive = ["cow_fault"]              ... and these of them start from labs/NN-name/naive/cow_fault.c instead of from nothing
+    naive = ["cow_fault"]              ... and these start from labs/NN-name/naive/cow_fault.c, not from nothing
     helpers = ["page_is_anonymous"]    static functions and variables that only the solution has: not released
     hint = "..."
     [[test]]
     name = "vm_copy_on_write"          def test_vm_copy_on_write(run) in labs/NN-name/test_*.py
     points = 15
     hidden = true                      kept back: neither this entry nor its judge nor its OBSERVE is released
-    pool = "copies"                    with SEED= one test of each pool is kept back, and the seed says which: for equivalent tests,
-                                       worth the same, that nothing needs
+    pool = "copies"                    with SEED= one test of each pool is kept back, and the seed says which:
+                                       for equivalent tests, worth the same, that nothing needs
 
 A static function that only stripped bodies use and that is no helper is given: the stub mentions it.
 """

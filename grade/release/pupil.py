@@ -1,8 +1,8 @@
 """Scripted students: they clone a release, write the bodies, merge lab after lab by `make next-lab`, and are graded.
 
-Idea.       The first one writes the reference's bodies. The second one is as unlike it as a right solution can be: every body moves
-            into a helper function of another name, its variables are called otherwise, its text is laid out anew with other
-            comments, the rest of each file is indented with spaces, and there are files of his own.
+Idea.       The first one writes the reference's bodies. The second one is as unlike it as a right solution can be:
+            every body moves into a helper function of another name, its variables are called otherwise, its text is
+            laid out anew with other comments, the rest of each file is indented with spaces, and there are files of his own.
 Interface.  p = Pupil(tree, repo, where, "other"); p.solve(1); p.commit(); p.next_lab(); ...; p.grade()
 """
 
@@ -13,8 +13,8 @@ import subprocess
 
 from grade.eclipse import build
 
-TOKEN = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[A-Za-z_]\w*|\d\w*|\.\.\.|->|<<=?|>>=?|&&|\|\|'
-                   r"|[-+*/%&|^=!<>]=|\+\+|--|\S", re.S)
+TOKEN = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[A-Za-z_]\w*|\d\w*|\.\.\.|->'
+                   r"|<<=?|>>=?|&&|\|\||[-+*/%&|^=!<>]=|\+\+|--|\S", re.S)
 ALONE = re.compile(r"__builtin_(frame|return)_address|\bva_|\basm\b")        # what a helper function would change
 MINE = {"user/mine.c": '#include <stdio.h>\n\nint main(void) { return printf("a program of my own\\n") < 0; }\n',
         "notes/diary.txt": "Monday: it boots.\n"}
@@ -39,7 +39,7 @@ def renamed(words, names):
 
 
 def laid_out(words):
-    """The tokens as somebody else would lay them out: four spaces, braces on lines of their own, remarks here and there."""
+    """The tokens as somebody else would lay them out: four spaces, braces on lines of their own, some remarks."""
     lines, line, depth, level = [], [], 0, 0
 
     def end():
@@ -104,7 +104,8 @@ def written(tree, path, style):
 def make(where, *goals):
     """(status, output) of make in a student's tree: nothing of our own environment but the machine's."""
     env = {k: v for k, v in os.environ.items()
-           if not k.startswith(("ECLIPSE_", "GIT_", "PYTEST_")) and k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHONPATH")}
+           if not k.startswith(("ECLIPSE_", "GIT_", "PYTEST_"))
+           and k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHONPATH")}
     argv = [os.environ.get("MAKE", "make").split()[0], "-C", where, "--no-print-directory", *goals]
     p = subprocess.run(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     return p.returncode, p.stdout
@@ -165,7 +166,7 @@ class Pupil:
 
 
 def prime(where):
-    """What is the same as in the solved tree need not be compiled again: same age there, and the objects are handed on."""
+    """What is as in the solved tree need not be compiled again: same age there, and the objects are handed on."""
     for folder, _, names in os.walk(where):
         if "/.git" not in folder:
             for name in names:

@@ -1,11 +1,11 @@
 """One C file of the kernel, seen through libclang: where its functions are, to the byte, and what they use.
 
-Idea.       libclang parses with the kernel's own -D, -I and -std words, so attributes, macros and braces in strings mislead
-            nobody. A student's file is the solved one with some edits: bodies become a call of lab_todo or a naive version,
-            helpers vanish.
+Idea.       libclang parses with the kernel's own -D, -I and -std words, so attributes, macros and braces in strings
+            mislead nobody. A student's file is the solved one with some edits: bodies become a call of lab_todo or a
+            naive version, helpers vanish.
 Interface.  Source(path).edits(...) and apply(); Source.functions for the tests.
 Invariants. I1 edits do not overlap; undoing them gives the solved file again, byte for byte.
-            I2 nothing static is left unused: what only the stripped bodies used is named in the first call that needs it.
+            I2 nothing static is left unused: what only stripped bodies used is named in the first call that needs it.
 """
 
 import os
@@ -115,10 +115,11 @@ class Source:
     # ---------------------------------------------------------------- what goes
 
     def unused(self, stripped, removed, given):
-        """Static names that nothing uses any more when the bodies `stripped` are empty and `given` are named elsewhere."""
+        """Static names that nothing uses any more when `stripped` are empty and `given` are named elsewhere."""
         alldecls = {**self.functions, **self.variables}
         everybody = {u for d in alldecls.values() for u in d.uses - {d.name}}
-        live = {n for n, d in alldecls.items() if n not in removed and (not d.static or n not in everybody or n in given)}
+        live = {n for n, d in alldecls.items()
+                if n not in removed and (not d.static or n not in everybody or n in given)}
         work = list(live)
         while work:
             d = alldecls[work.pop()]
@@ -129,7 +130,7 @@ class Source:
         return [n for n, d in alldecls.items() if n not in live and n not in removed]
 
     def shares(self, stripped, removed, naive=(), given=frozenset()):
-        """{stripped function: static names its stub mentions} so that no name is left unused (I2). The naive ones name `given`."""
+        """{stripped function: static names its stub mentions}: no name is unused then (I2). Naive ones name `given`."""
         out = {n: [] for n in stripped if n not in naive}
         given = set(given)
         while left := self.unused(stripped, removed, given):
@@ -190,10 +191,11 @@ class Source:
                 raise ReleaseError(f"{folder}/lab.toml: {self.path} defines no helper {name}")
         for n, d in {**self.functions, **self.variables}.items():
             if n not in names and n not in helpers and d.uses & set(helpers):
-                raise ReleaseError(f"{self.path}: {n} uses {', '.join(d.uses & set(helpers))}, named as a helper of {folder}")
+                used = ", ".join(d.uses & set(helpers))
+                raise ReleaseError(f"{self.path}: {n} uses {used}, named as a helper of {folder}")
 
     def edits(self, names, helpers, lab, folder, naive=None):
-        """[(start, end, new text)] that make the student's file. naive: {function: text} of those that do not start empty."""
+        """[(start, end, new text)] that make the student's file. naive: {function: text} where there is one."""
         self.check_names(names, helpers, folder)
         starts = {n: self.start_from(n, naive[n], folder) for n in names if n in (naive or {})}
         told = {w for body in starts.values() for w in re.findall(r"\w+", body)}

@@ -19,8 +19,8 @@ from grade.release import hidden, manifest, source, write  # noqa: E402
 from grade.release import tree as trees  # noqa: E402
 from grade.release.sample import ALL, RUN, code, comments, flags, git, paths, repo, runs, stripped, tree  # noqa: E402
 
-# Tokens on end that a body may have in common with given code ("kern": about four lines), with what only the host's tools
-# say, which know the same disk, and with what only tests and observers say: the latter must not repeat what they try.
+# Tokens on end that a body may have in common with given code ("kern": about four lines), with what only the host's
+# tools say, which know the same disk, and with what only tests and observers say, which must not repeat what they try.
 LONGEST = {"kern": 35, "host": 17, "test": 12}
 SHARE = 0.45         # and at most so much of its runs with all of them together
 pytestmark = pytest.mark.xdist_group("release")
@@ -53,7 +53,8 @@ def test_handout(lab):
     assert firsts == sorted(firsts), "the exercises are not in the order of lab.toml"
     words = re.sub(r"[^a-z0-9_]+", " ", text.lower())
     for path, (names, helpers) in m.by_file().items():
-        assert not [h for h in helpers if re.search(rf"\b{h}\b", text)], "the handout speaks of a helper that is not given"
+        spoken = [h for h in helpers if re.search(rf"\b{h}\b", text)]
+        assert not spoken, f"the handout speaks of {spoken}, which is not given"
         for n in names:
             c = re.sub(r"[^a-z0-9_]+", " ", tree().source(path).comment(n).lower()).split()
             same = [" ".join(c[i:i + 9]) for i in range(len(c) - 8) if " ".join(c[i:i + 9]) in words]
@@ -86,23 +87,25 @@ def test_entries_that_match_nothing_are_errors():
 
 
 def test_nothing_marks_the_solved_tree():
-    """The only lab_todo in the kernel's source are its declaration and its definition; no #if asks for a lab or a solution."""
+    """The kernel's only lab_todo are its declaration and its definition; no #if asks for a lab or a solution."""
     t = tree()
     sources = {p: t.solved(p) for p in t.lab_of if p.startswith(("kern/", "fs/")) and p.endswith((".c", ".h", ".S"))}
     assert {p for p, data in sources.items() if b"lab_todo" in data} == {"kern/boot/print.h", "kern/boot/panic.c"}
-    marked = [p for p, data in sources.items() if re.search(rb"(?mi)^\s*#\s*(el)?if.*\b(lab|solution|student|release)", data)]
+    marked = [p for p, data in sources.items()
+              if re.search(rb"(?mi)^\s*#\s*(el)?if.*\b(lab|solution|student|release)", data)]
     assert not marked
 
 
 # ---------------------------------------------------------------- what goes out at all
 
 def test_only_what_is_allowed_goes_out():
-    """The allow-list, seen from both ends: every file of every branch is on it; what teaches the instructor exists and is not."""
+    """The allow-list, seen from both ends: every file of every branch is on it; what is the instructor's is not."""
     ours = trees.tracked()
-    secret = [p for p in ours if re.search(r"(^|/)(mutants|naive|release|crash|instructor|checks|host/test|bench)/|\.patch$", p)
+    private = r"(^|/)(mutants|naive|release|crash|instructor|checks|host/test|bench)/|\.patch$"
+    secret = [p for p in ours if re.search(private, p)
               and not p.startswith(("lib/", "user/", "fs/"))]
     for part in ("/mutants/", "/naive/", "grade/release/"):
-        assert any(part in p for p in secret), f"nothing of {part} is in this tree: is this test looking at the right place?"
+        assert any(part in p for p in secret), f"nothing of {part} is in this tree: is this the right place?"
     laid = set(tree().laid_over())
     for branch in git(repo(), "for-each-ref", "--format=%(refname:short)", text=True).split():
         out = set(paths(repo(), branch))
@@ -117,7 +120,7 @@ def test_whole_patches_are_nowhere():
 
 
 def test_every_object_belongs_to_a_branch():
-    """Nothing that was written on the way is left in the repository's store: no reflog, no loose object, no config of ours."""
+    """Nothing that was written on the way is left in the repository's store: no reflog, no loose object."""
     have = set(git(repo(), "cat-file", "--batch-all-objects", "--batch-check=%(objectname)", text=True).split())
     reached = {line.split()[0] for line in git(repo(), "rev-list", "--objects", "--branches", text=True).splitlines()}
     assert have == reached
@@ -128,7 +131,7 @@ def test_every_object_belongs_to_a_branch():
 # ---------------------------------------------------------------- what is taken out
 
 def put_back(path):
-    """By another way than the edits: the stubs in the student's file are found by their text, and filled from the solved file."""
+    """By another way than the edits: stubs are found by their text, and filled from the solved file."""
     t = tree()
     s, got = t.source(path), t.student(path)
     edits = t.edits[path]
@@ -207,9 +210,9 @@ def longest(found):
 def test_no_body_is_left():
     """No run of 8 tokens of what is stripped is anywhere in the release.
 
-    The one exception: runs that the solved tree has in given C code, too, outside of all that is stripped. (`for (i = 0; i < n;
-    i++) {` is in many places.) Not in comments, handouts, judges or stubs; and of no body is so much to be found that it could
-    be put together: see LONGEST and SHARE. A naive version is given code of its function.
+    The one exception: runs that the solved tree has in given C code, too, outside of all that is stripped. (`for
+    (i = 0; i < n; i++) {` is in many places.) Not in comments, handouts, judges or stubs; and of no body is so much to
+    be found that it could be put together: see LONGEST and SHARE. A naive version is given code of its function.
     """
     t = tree()
     prose, given = released_text()
@@ -267,7 +270,8 @@ def test_make_release(tmp_path):
     assert (dest / "labs").is_dir() and git(str(dest), "status", "--porcelain") == b""
     status, said = build.make("release")
     assert status != 0 and "make release DEST=dir" in said
-    for where, text, want in ((dest, "", "exists already"), (tmp_path / "x", "nine", "range"), (tmp_path / "x", "90-99", "no such lab")):
+    new = tmp_path / "x"
+    for where, text, want in ((dest, "", "exists already"), (new, "nine", "range"), (new, "90-99", "no such lab")):
         with pytest.raises(source.ReleaseError, match=want):
             write.release(str(where), text, tree=tree())
     assert not (tmp_path / "x").exists()
@@ -409,23 +413,28 @@ def test_kept_back_observer(tmp_path, monkeypatch):
     s = source.Source(path, flags())
     text = source.apply(s.bytes, hidden.observer_edits(s, {"secret_look"})).decode()
     assert all(w not in text for w in ("secret", "deep", "table", "Hush"))
-    assert text == OBSERVERS.replace(OBSERVERS[OBSERVERS.index("static int table"):OBSERVERS.index("OBSERVE(1, open")], "").replace(
-        OBSERVERS[OBSERVERS.index("/* Hush"):OBSERVERS.index("OBSERVE(1, third")], "")
+    want = OBSERVERS
+    for first, last in (("static int table", "OBSERVE(1, open"), ("/* Hush", "OBSERVE(1, third")):
+        want = want[:want.index(first)] + want[want.index(last):]
+    assert text == want
     assert hidden.observer_edits(s, {"something_else"}) == []
 
 
 def test_pools_and_seeds(monkeypatch):
-    """Of a pool a seed keeps one test back, another seed another one; nothing may need or name what may be kept back."""
+    """Of a pool a seed keeps one test back, another seed another; nothing may need or name what may be kept back."""
     m = manifest.Manifest(tree().manifests[1].lab)
-    m.tests = [{"name": n, "points": 1, "pool": "p"} for n in "abcd"] + [{"name": "h", "hidden": True}, {"name": "free"}]
+    m.tests = [{"name": n, "points": 1, "pool": "p"} for n in "abcd"]
+    m.tests += [{"name": "h", "hidden": True}, {"name": "free"}]
     kept = {seed: m.kept_back(seed) for seed in map(str, range(20))}
     assert all(len(k) == 2 and "h" in k and "free" not in k for k in kept.values())
     assert len({frozenset(k) for k in kept.values()}) == 4 and kept["3"] == m.kept_back("3")
     assert m.kept_back("") == {"h"}
     hidden.check(m, "run make grade")
     m.text = 'title = "x"\n\n[[exercise]]\nfunctions = ["f"]\nhelpers = ["g",\n  "h"]\nnaive = ["f"]\n\n' \
-             '[[test]]\nname = "a"\npool = "p"\npoints = 1\n\n[[test]]\nname = "h"\nhidden = true\n[test.hints_by_class]\nwrong = "y"\n'
-    assert m.for_students({"h"}) == 'title = "x"\n\n[[exercise]]\nfunctions = ["f"]\n\n[[test]]\nname = "a"\npoints = 1\n\n'
+             '[[test]]\nname = "a"\npool = "p"\npoints = 1\n\n' \
+             '[[test]]\nname = "h"\nhidden = true\n[test.hints_by_class]\nwrong = "y"\n'
+    assert m.for_students({"h"}) == 'title = "x"\n\n[[exercise]]\nfunctions = ["f"]\n\n' \
+                                    '[[test]]\nname = "a"\npoints = 1\n\n'
     with pytest.raises(source.ReleaseError, match="kept back"):
         hidden.check(m, "run make grade TEST=a")
     m.tests.append({"name": "z", "needs": ["h"]})
@@ -437,8 +446,10 @@ def test_pools_and_seeds(monkeypatch):
 
 
 def test_handout_without():
-    text = "1. **One.** `f`. Graded: a, b_c, and later d.\n2. **Two.** Test: `x`.\n   Graded: e.\n3. **Three.** Graded, once it\n   runs: `g`, h.\n"
-    want = {"a": "Graded: b_c, and later d.", "b_c": "Graded: a, and later d.", "d": "Graded: a, b_c.", "e": "Test: `x`.\n3.",
+    text = "1. **One.** `f`. Graded: a, b_c, and later d.\n2. **Two.** Test: `x`.\n   Graded: e.\n" \
+           "3. **Three.** Graded, once it\n   runs: `g`, h.\n"
+    want = {"a": "Graded: b_c, and later d.", "b_c": "Graded: a, and later d.", "d": "Graded: a, b_c.",
+            "e": "Test: `x`.\n3.",
             "g": "runs: h.\n", "h": "runs: `g`.\n", "x": "Test: `x`."}
     for name, part in want.items():
         assert part in hidden.handout_without(text, {name}), name
@@ -469,9 +480,9 @@ def test_what_is_kept_back_is_in_no_branch(tmp_path):
 # ---------------------------------------------------------------- make next-lab
 
 def next_lab(where, **env):
-    env = dict(os.environ, GIT_AUTHOR_NAME="s", GIT_AUTHOR_EMAIL="s@s", GIT_COMMITTER_NAME="s", GIT_COMMITTER_EMAIL="s@s", **env)
-    p = subprocess.run(["sh", "grade/release/next_lab.sh"], cwd=where, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                       text=True)
+    who = {f"GIT_{who}_{what}": "s@s" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    p = subprocess.run(["sh", "grade/release/next_lab.sh"], cwd=where, env={**os.environ, **who, **env},
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return p.returncode, p.stdout
 
 

@@ -1,4 +1,5 @@
-"""The students' repository at work: each lab's skeleton builds, boots and scores its baseline; scripted students reach the end.
+"""The students' repository at work: each lab's skeleton builds, boots and scores its baseline; scripted students
+reach the end.
 
 `make test` looks at some labs and lets one student work through lab 1; `make release-check` does all for every lab.
 """
@@ -42,7 +43,8 @@ def half_written(path):
 def compiles(job):
     path, (what, text) = job
     words = flags().split() if "gcc" in flags() else ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", *flags().split()]
-    p = subprocess.run([*words, "-x", "c", "-c", "-o", os.devnull, "-"], input=text, cwd=build.ROOT, stderr=subprocess.PIPE)
+    p = subprocess.run([*words, "-x", "c", "-c", "-o", os.devnull, "-"], input=text, cwd=build.ROOT,
+                       stderr=subprocess.PIPE)
     return "" if p.returncode == 0 and not p.stderr else f"{path}, {what}: {p.stderr.decode(errors='replace')}"
 
 
@@ -87,7 +89,8 @@ def baseline_is(results, lab):
     m = tree().manifests[lab]
     got = {t["name"]: t["points"] for t in results["tests"] if t["lab"] == lab and t["points"]}
     assert sum(got.values()) == m.baseline, f"{m.path} says baseline = {m.baseline}; points are for {got}"
-    odd = {t["name"]: t.get("class") for t in results["tests"] if t["lab"] == lab and t.get("class") in ("grader", "no-build")}
+    odd = {t["name"]: t.get("class") for t in results["tests"]
+           if t["lab"] == lab and t.get("class") in ("grader", "no-build")}
     assert not odd, f"the grader's own trouble: {odd}"
 
 
@@ -108,7 +111,7 @@ def test_skeleton(tmp_path, lab):
 def test_start(tmp_path, lab):
     """Branch labN-start builds without a warning and boots, up to a function of lab N that is missing.
 
-    With all of release-check: it scores full on the labs before N, and on lab N exactly the baseline of its lab.toml."""
+    With all of release-check: it scores full on the labs before N, and on lab N the baseline of its lab.toml."""
     where = tree_of(f"lab{lab}-start", tmp_path / "t")
     kernel = kernel_of(where, lab)
     image = build.test_image() if lab >= 6 else None
@@ -127,7 +130,7 @@ def test_start(tmp_path, lab):
 @pytest.mark.cost(40)
 @pytest.mark.parametrize("style", ["plain", "other"])
 def test_student(tmp_path, style):
-    """A student goes from the first lab to the last by `make next-lab` without a conflict, and what he ends with compiles.
+    """A student goes from the first lab to the last by `make next-lab` without a conflict, and ends with what compiles.
 
     With all of release-check: and has full points. Otherwise the second one has them after the first lab."""
     p = Pupil(tree(), repo(), tmp_path / "mine", style)
@@ -163,7 +166,7 @@ def test_second_student_is_another():
         if name in s.functions and s.functions[name].locals:
             above, body = other_function(s, name)
             text = (above + body).replace(" ", "").replace("\n", "")
-            assert s.text(*s.functions[name].body).replace("\t", "").replace("\n", "").replace(" ", "") not in text, name
+            assert re.sub(r"[\t\n ]", "", s.text(*s.functions[name].body)) not in text, name
 
 
 # ---------------------------------------------------------------- naive versions
@@ -185,7 +188,8 @@ def test_a_naive_version_costs_points(tmp_path, lab, name):
             names, helpers = t.manifests[t.lab_of[path]].by_file()[path]
             keep = {n: text for n, text in t.manifests[lab].naive().items() if n in names} if name in names else {}
             s = t.source(path)
-            text = source.apply(s.bytes, s.edits(list(keep), [], lab, t.manifests[lab].folder, keep)) if keep else s.bytes
+            edits = s.edits(list(keep), [], lab, t.manifests[lab].folder, keep) if keep else []
+            text = source.apply(s.bytes, edits)
             with open(os.path.join(where, path), "wb") as f:
                 f.write(text)
     prime(where)

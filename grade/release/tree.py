@@ -1,7 +1,8 @@
 """Which file of the solved tree comes to the students with which lab, and what it looks like there.
 
-Idea.       Only what ALLOWED names goes out. A file named in labs/NN-name/files comes with lab NN, and so does what lies below
-            that lab's own folders. All the rest (build, libraries, programs, grader) comes with the first lab.
+Idea.       Only what ALLOWED names goes out. A file named in labs/NN-name/files comes with lab NN, and so does what
+            lies below that lab's own folders. All the rest (build, libraries, programs, grader) comes with the
+            first lab.
 Invariants. I1 mutants, naive versions, the release and the instructor's tools are named nowhere in ALLOWED.
             I2 tests that are kept back are missing from every branch, also where the bodies are solved.
 """
@@ -18,7 +19,8 @@ from grade.release.source import ReleaseError, Source, apply, default_flags
 
 # "x/" is all below x; otherwise patterns as a shell's. A new file elsewhere stays here until it is named.
 ALLOWED = ("kern/", "fs/", "lib/", "user/", "Makefile", "GNUmakefile", ".gdbinit", ".gitignore",
-           "labs/[0-9]*/files", "labs/[0-9]*/files.san", "labs/[0-9]*/README.md", "labs/[0-9]*/lab.toml", "labs/[0-9]*/test_*.py",
+           "labs/[0-9]*/files", "labs/[0-9]*/files.san", "labs/[0-9]*/README.md", "labs/[0-9]*/lab.toml",
+           "labs/[0-9]*/test_*.py",
            "grade/__init__.py", "grade/plugin.py", "grade/run.py", "grade/eclipse/", "grade/labs/", "grade/guest/")
 # Names of files and folders that never go out, whatever ALLOWED says.
 NEVER = ("mutants", "naive", "*.patch", "*mutant*", "*instructor*", "release", "crash", "bench")

@@ -1,11 +1,13 @@
 """Writes the students' repository: make release DEST=dir [LABS=1-9] [SEED=year].
 
-Branches  labN is labN-1 and the files of lab N, bodies missing. labN-start is labN with the bodies of all labs before it. Who
-          does not want to give answers away early pushes a branch when its time has come: git push course lab5 lab5-start
+Branches  labN is labN-1 and the files of lab N, bodies missing. labN-start is labN with the bodies of all labs before
+          it. Who does not want to give answers away early pushes a branch when its time has come:
+          git push course lab5 lab5-start
 LABS      "1-9", "3-5", "4" (which is 1-4): the labs that students work. Those before the first come solved with it.
-SEED      any word, the year for instance: of every pool of equivalent tests in a lab.toml one is kept back for the instructor's
-          own grading, and SEED says which. Without it all are handed out (but for those that say hidden = true). Nothing else
-          depends on it, and the same tree with the same LABS and SEED gives the same commits, to the last bit.
+SEED      any word, the year for instance: of every pool of equivalent tests in a lab.toml one is kept back for the
+          instructor's own grading, and SEED says which. Without it all are handed out (but for those that say
+          hidden = true). Nothing else depends on it, and the same tree with the same LABS and SEED gives the same
+          commits, to the last bit.
 """
 
 import argparse
@@ -51,7 +53,8 @@ class Repository:
         date = f"{self.clock} +0000"
         env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
         env |= WHO | {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
-        p = subprocess.run(["git", *words], cwd=self.dest, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        p = subprocess.run(["git", *words], cwd=self.dest, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           text=True)
         if p.returncode:
             raise ReleaseError(f"git {words[0]}: {p.stderr.strip()}")
         return p.stdout
@@ -112,7 +115,8 @@ def release(dest, labs="", flags=None, seed="", tree=None):
 
 
 def main():
-    ap = argparse.ArgumentParser(prog="make release", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap = argparse.ArgumentParser(prog="make release", description=__doc__,
+                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("dest")
     ap.add_argument("--labs", default="", help="which labs students work")
     ap.add_argument("--seed", default="", help="which of several equivalent tests is kept back")
