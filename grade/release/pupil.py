@@ -2,7 +2,8 @@
 
 Idea.       The first one writes the reference's bodies. The second one is as unlike it as a right solution can be:
             every body moves into a helper function of another name, its variables are called otherwise, its text is
-            laid out anew with other comments, the rest of each file is indented with spaces, and there are files of his own.
+            laid out anew with other comments, the rest of each file is indented with spaces, and there are files of
+            his own.
 Interface.  p = Pupil(tree, repo, where, "other"); p.solve(1); p.commit(); p.next_lab(); ...; p.grade()
 """
 
