@@ -18,7 +18,7 @@ from grade.eclipse import build
 HERE = os.path.join(build.ROOT, "grade", "crash", "mutants")
 PARTS = ["GNUmakefile", "Makefile", "fs", "grade", "kern", "lab.mk", "labs", "lib", "user"]
 IMAGES = 2500
-TRIES = 20                     # of workloads on disks that fail: one in three shows it, by where they fail
+TRIES = 20                     # of workloads on disks that fail: one in four shows it, by where they fail
 
 
 class MutantError(AssertionError):

@@ -47,7 +47,7 @@ def bad_flushes(rate):
 
 # Workloads on disks that fail, and how
 FAULTS = {
-    "badwrites": lambda: bad_blocks(False, 20),
+    "badwrites": lambda: bad_blocks(False, 40),
     "badlog": lambda: bad_blocks(True, 60),
     "badflush": lambda: bad_flushes(30),
 }
