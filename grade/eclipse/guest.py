@@ -435,11 +435,13 @@ class Watch:
         except (GuestError, OSError):
             self.g._reap()
             return "gone"
-        self.dead = self.dead + 1 if any(c.dead for c in cpus) else 0
-        if self.dead >= 2:
-            return "dead"
-        self.pause = 0.01 if self.dead else self.pause
         halted = all(c.halted for c in cpus)
+        self.dead = self.dead + 1 if any(c.dead for c in cpus) else 0
+        # A kernel that is about to switch off stops its other CPUs first: one that still runs is given a second.
+        if self.dead >= (2 if halted else 20):
+            return "dead"
+        if self.dead:
+            self.pause = 0.01 if halted else 0.05
         return self.asleep(halted) or (self.busy(halted) if self.g.icount else None)
 
     def asleep(self, halted):
