@@ -33,6 +33,15 @@ def test_script(script, tmp_path):
     assert output([build.need(build.path("user/bin/sh"))], script, tmp_path / "b") == want
 
 
+def test_killed_is_said_where_the_shell_speaks(tmp_path):
+    """The death of a program is the shell's news: not in the file that the program's errors go to. A group's errors are."""
+    sh = build.need(build.path("user/bin/sh"))
+    for text, said, written in (('sh -c "kill -TERM \\$\\$" >o 2>&1; echo $?', "Terminated\n", ""),
+                                ('{ sh -c "kill -TERM \\$\\$"; } 2>o; echo $?', "", "Terminated\n")):
+        p = subprocess.run([sh, "-c", text], cwd=tmp_path, timeout=60, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert (p.stdout, p.stderr, (tmp_path / "o").read_text()) == ("143\n", said, written)
+
+
 N = 5000
 HOSTILE = {
     "brackets": "(" * N, "braces": "{ " * N, "substitutions": "$(" * N, "quotes": '"$(' * N, "parameters": "${x:-" * N,

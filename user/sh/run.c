@@ -81,6 +81,7 @@ static struct job jobs[32];             /* the job at i has the number i + 1 */
 static struct job *const jobs_end = jobs + sizeof jobs / sizeof *jobs;
 static int terminal = -1;               /* with job control: a descriptor of it */
 static struct termios shell_modes;
+static char news[100];                  /* of the job waited for last; told when redirections are undone */
 
 const char *job_text = "";
 pid_t last_background;
@@ -153,6 +154,7 @@ become_child(bool background)
 		set_signals(SIG_DFL);
 	interactive = false;
 	terminal = -1;
+	*news = 0;
 	memset(jobs, 0, sizeof jobs);           /* its parent's, not its own */
 }
 
@@ -197,7 +199,7 @@ job_wait(struct job *j)
 			tcsetattr(terminal, TCSADRAIN, &shell_modes);
 	}
 	if (!ended) {
-		dprintf(2, "\n[%d] Stopped  %s\n", (int)(j - jobs) + 1, j->text);
+		snprintf(news, sizeof news, "\n[%d] Stopped  %s\n", (int)(j - jobs) + 1, j->text);
 		return 128 + WSTOPSIG(j->status);
 	}
 	j->pid = 0;
@@ -205,7 +207,7 @@ job_wait(struct job *j)
 		interrupted = true;
 	check_limits();
 	if (sig && sig != SIGPIPE && sig != SIGINT)
-		dprintf(2, "%s\n", strsignal(sig));
+		snprintf(news, sizeof news, "%s\n", strsignal(sig));
 	return sig ? 128 + sig : WEXITSTATUS(j->status);
 }
 
@@ -401,6 +403,8 @@ run(struct node *n)
 	check_limits();
 	last_status = redirect(n->words) ? run_kind(n, false) : 1;
 	redirect_undo(level);
+	dprintf(2, "%s", news);
+	*news = 0;
 	depth--;
 	mem_used = mark;
 	return last_status;
