@@ -857,7 +857,7 @@ def test_full_disk(run: Run):
     """A full disk: what is freed can be used at once, and nothing is damaged."""
     r, all_blocks = run.random, free_blocks(run, 2)
     script = ["mount /dev/vdb"]
-    for i in range(4):
+    for i in range(3):
         big = all_blocks - 30 - r.below(8)
         script += [f"make a{i}", f"write a{i} 0 {big * BLOCK} {i}", f"fsync a{i}" if r.below(2) else "sync",
                    f"unlink a{i}", f"make b{i}", f"write b{i} 0 {(big - 8) * BLOCK} {i + 50}",
@@ -872,7 +872,7 @@ def test_full_disk(run: Run):
             run.equal(got, int(words[3]) if words[0] == "write" else 0, f"the result of `{line}`")
     model, look = Model(script, rec.results), Looker(run)
     judge(run, model, look, rec.end(len(script)).base, len(script), "at the end")
-    for p, state in rec.points(second_random(run), 5):
+    for p, state in rec.points(second_random(run), 3):
         judge(run, model, look, state.base, state.line, cut_at(p, state))
 
 
