@@ -9,6 +9,7 @@ import re
 import resource
 import select
 import subprocess
+import termios
 import time
 
 import pytest
@@ -113,6 +114,10 @@ class Terminal:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.environ["PATH"] = "/usr/bin:/bin"
+            # ^C and ^Z otherwise throw away what was written or typed up to a moment later: on a busy host also the next prompt
+            modes = termios.tcgetattr(0)
+            modes[3] |= termios.NOFLSH
+            termios.tcsetattr(0, termios.TCSANOW, modes)
             os.execv(sh, ["sh"])
         self.seen = ""
 
@@ -129,18 +134,28 @@ class Terminal:
             if select.select([self.fd], [], [], left)[0]:
                 self.seen += os.read(self.fd, 4096).decode(errors="replace")
 
-    def run(self, text, pattern=r"\n# $"):
+    def run(self, text, pattern=r"\n(# )+$"):
         os.write(self.fd, text.encode())
         return self.expect(pattern)
 
+    def group(self):
+        """The names of the processes in the terminal's foreground."""
+        names, group = [], os.tcgetpgrp(self.fd)
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as f:
+                name, rest = f.read().split("(", 1)[1].rsplit(") ", 1)
+                if int(rest.split()[2]) == group and os.getsid(int(pid)) == self.pid:
+                    names.append(name)
+        return names
+
     def start(self, text, name):
-        """Types a command and waits until a program of that name leads the terminal's foreground."""
+        """Types a command and waits until programs of that name, and perhaps a shell that waits for them, are in the foreground."""
         self.run(text, r"\n")
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while time.monotonic() < end:
-            with contextlib.suppress(OSError), open(f"/proc/{os.tcgetpgrp(self.fd)}/comm") as f:
-                if f.read() == name + "\n":
-                    return
+            names = self.group()
+            if name in names and names.count("sh") <= 1:
+                return
             time.sleep(0.01)
         raise AssertionError(f"{name} is not in the foreground: {self.seen!r}")
 

@@ -86,11 +86,11 @@ static char news[100];                  /* of the job waited for last; told when
 const char *job_text = "";
 pid_t last_background;
 
-/* What is typed at the terminal, and SIGTERM, does not end or stop the shell, but its children. */
+/* The signals that the terminal sends. */
 static void
 set_signals(sighandler_t handler)
 {
-	static const int signals[] = { SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU };
+	static const int signals[] = { SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU };
 
 	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
 		signal(signals[i], handler);
@@ -99,7 +99,8 @@ set_signals(sighandler_t handler)
 void
 job_init(void)
 {
-	set_signals(SIG_IGN);
+	set_signals(SIG_IGN);                   /* they, and SIGTERM, end or stop not the shell, but its children */
+	signal(SIGTERM, SIG_IGN);
 	if (tcgetpgrp(0) < 0 || tcgetattr(0, &shell_modes) < 0)
 		return;
 	setpgid(0, 0);
@@ -150,8 +151,10 @@ become_child(bool background)
 		close(0);
 		open("/dev/null", O_RDONLY);
 	}
-	if (interactive)
+	if (interactive) {
 		set_signals(SIG_DFL);
+		signal(SIGTERM, SIG_DFL);
+	}
 	interactive = false;
 	terminal = -1;
 	*news = 0;
@@ -301,21 +304,80 @@ run_simple(struct node *n, bool child)
 
 static int run_kind(struct node *n, bool child);
 
-/* In a child: run the tree, and nothing else. Of a pipeline, where the output of each command is the input of
- * the next, all but the last are forked; this process becomes the last, and the shell waits for no other. */
+/* In a pipeline's own process: wait for all its commands. It stops when those that are left have stopped, and
+ * ends as the last one did: so when the shell hears of it, none of them reads the terminal any more. */
+static _Noreturn void
+wait_pipeline(int running, pid_t last)
+{
+	int status, result = 0, stopped = 0;
+	pid_t pid;
+
+	set_signals(SIG_IGN);                   /* the commands get them, too, and go first */
+	while (running > 0) {
+		pid = waitpid(-1, &status, WUNTRACED);
+		if (pid < 0 && errno != EINTR)
+			break;
+		if (pid > 0 && WIFSTOPPED(status))
+			stopped++;
+		else if (pid > 0)
+			running--;
+		if (pid == last && !WIFSTOPPED(status))
+			result = status;
+		if (running > 0 && stopped >= running) {
+			stopped = 0;
+			raise(SIGSTOP);
+		}
+	}
+	if (WIFSIGNALED(result)) {
+		signal(WTERMSIG(result), SIG_DFL);
+		raise(WTERMSIG(result));
+	}
+	exit(WEXITSTATUS(result));
+}
+
+static _Noreturn void run_child(struct node *n);
+
+/* In a child: fork once more for each command, the output of each being the input of the next. */
+static _Noreturn void
+run_pipeline(struct node *n)
+{
+	int fds[2] = { 0, 1 }, in = 0, count = 0;
+	bool more;
+	pid_t pid;
+
+	do {
+		more = n->kind == N_PIPE;
+		if (more && pipe2(fds, O_CLOEXEC) < 0)
+			fail("pipe: %s", strerror(errno));
+		pid = fork();
+		if (pid < 0)
+			fail("cannot fork: %s", strerror(errno));
+		if (pid == 0) {
+			dup2(in, 0);
+			if (more) {
+				dup2(fds[1], 1);
+				close(fds[0]);
+				close(fds[1]);
+			}
+			run_child(more ? n->left : n);
+		}
+		count++;
+		if (in > 0)
+			close(in);
+		in = fds[0];
+		if (more)
+			close(fds[1]);
+		n = n->right;
+	} while (more);
+	wait_pipeline(count, pid);
+}
+
+/* In a child: run the tree, and nothing else. */
 static _Noreturn void
 run_child(struct node *n)
 {
-	int fds[2], pid;
-
-	while (n->kind == N_PIPE) {
-		if (pipe2(fds, O_CLOEXEC) < 0 || (pid = fork()) < 0)
-			fail("pipe: %s", strerror(errno));
-		dup2(fds[pid == 0], pid == 0);  /* the child writes to 1, and the parent reads from 0 */
-		close(fds[0]);
-		close(fds[1]);
-		n = pid == 0 ? n->left : n->right;
-	}
+	if (n->kind == N_PIPE)
+		run_pipeline(n);
 	exit(redirect(n->words) ? run_kind(n, true) : 1);
 }
 
