@@ -832,6 +832,7 @@ class Bio:
             self.sector = 0
         if below(16) == 0:
             self.op, self.sector, self.n, self.pieces = 2, 0, 0, 0
+        self.refused = self.n > size                # some partitions have only a few sectors
         self.disk, self.lo = self.name[:3], start + self.sector
 
     def told(self):
@@ -862,6 +863,9 @@ def merge_rounds(run, max_vec, max_sectors, piece_most, most, fails):
         run.check("unplug" in lines and "finish" in lines, "wrong", "a round does not end")
         begin, end = lines.index("unplug"), lines.index("finish")
         disks.finish(lines)
+        run.equal([x for x in lines[:begin] if x.startswith("done")], [f"done {b.serial}: -5" for b in bios if b.refused],
+                  "the requests for more than a partition has, refused at once")
+        bios = [b for b in bios if not b.refused]
         yield bios, lines[begin:end], lines[end:], bad
 
 
